@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bench.api import answerability as answerability
     from bench.api import budget as budget
     from bench.api import check as check
     from bench.api import compare as compare
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bench.suite.suite import Suite as Suite
 
 _WHERE = {
+    "answerability": "bench.api",
     "run": "bench.api",
     "compare": "bench.api",
     "compose": "bench.api",
@@ -45,6 +47,7 @@ __all__ = [
     "CandidateList",
     "Run",
     "Suite",
+    "answerability",
     "budget",
     "check",
     "compare",

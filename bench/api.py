@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bench.contract.request import Scores
     from bench.gate import Verdict
+    from bench.reports.answerability import Answerabilities
     from bench.reports.budget import Choices
     from bench.reports.composed import Compositions
     from bench.rerankers.outside.function import Outside
@@ -213,6 +214,24 @@ def verify(run: Run | str | Path, *, rescore: int = 20) -> Verification:
     from bench.verification.verify import verify as verified
 
     return verified(_opened(run), rescore)
+
+
+def answerability(
+    run: Run | str | Path,
+    reranker: str | None = None,
+    *,
+    dataset: str | None = None,
+    first_stage: str | None = None,
+) -> Answerabilities:
+    """Return whether the scores of each row of a run tell that nothing relevant is among the
+    candidates; `.to_frame()` has a row per signal. The same as `rerank-bench answerability`, with
+    its errors.
+    """
+    from bench.meaning.answerability import answerability as answerable
+    from bench.reports.answerability import Answerabilities
+
+    opened = _opened(run)
+    return Answerabilities(answerable(opened, reranker, dataset=dataset, first_stage=first_stage))
 
 
 def _refuse(text: str) -> None:

@@ -38,6 +38,7 @@ COMMANDS = (
     tuning.budget,
     composing.compose,
     meaning.calibrate,
+    meaning.answerability,
     tuning.tune,
     measuring.noise_,
     comparing.check,

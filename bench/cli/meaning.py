@@ -232,3 +232,28 @@ def _draw(rows: Sequence[RowCalibration], path: Path) -> None:
             own = path.with_stem(file_stem(f"{path.stem}-{row.table.row.trial.id}"))
         write_atomically(own, style.image(calibrated.figure(row), form))
         click.echo(own, err=True)
+
+
+@click.command(epilog=MEANING)
+@run_argument
+@click.argument("reranker", required=False)
+@click.option("--dataset", help="One of the run's datasets. Default: all of them.")
+@click.option("--first-stage", help="One of the run's first stages. Default: all of them.")
+@click.option("--seed", type=click.IntRange(0), help="Of folds and intervals. Default: the run's.")
+@form_option("table", "markdown", "json", "csv")
+def answerability(
+    run: Run,
+    reranker: str | None,
+    dataset: str | None,
+    first_stage: str | None,
+    seed: int | None,
+    form: str,
+) -> None:
+    """Whether the scores of RUN, or those of RERANKER, tell that nothing relevant is among the
+    candidates: each query with and without its relevant documents. No model is loaded.
+    """
+    from bench.meaning.answerability import answerability as answerable
+    from bench.reports import answerability as report
+
+    rows = answerable(run, reranker, dataset=dataset, first_stage=first_stage, seed=seed)
+    echo(report.document(rows), form)

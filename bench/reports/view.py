@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
 from bench.comparison.worth import Worth, Worths, worths
+from bench.core.errors import RecordError
 from bench.core.note import Code, Note, note
 from bench.core.printable import one_line
+from bench.meaning.answerability import Answerability, top_score
 from bench.records.points import Point
 from bench.records.rows import GroupKey, Row, headline_of, longest_of
 from bench.records.run import Run
@@ -87,6 +90,18 @@ class View:
         by_trial: dict[str, Worth] = {}
         for entry in self.worths:
             by_trial |= {worth.row.trial.id: worth for worth in entry.rows}
+        return by_trial
+
+    @cached_property
+    def top_score_of(self) -> dict[str, Answerability]:
+        """What the top score of each group's best row tells of queries without an answer, by the id
+        of its trial, where the run keeps scores.
+        """
+        by_trial: dict[str, Answerability] = {}
+        for finding in self.findings:
+            if finding.best is not None:
+                with suppress(RecordError):
+                    by_trial[finding.best.trial.id] = top_score(self.run, finding.best)
         return by_trial
 
     @cached_property

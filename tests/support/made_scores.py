@@ -23,10 +23,12 @@ def scored_run(
     *,
     unscored: Sequence[str] = (),
     facts: Mapping[str, Any] | None = None,
+    record: Mapping[str, Mapping[str, Any]] | None = None,
     **options: Any,
 ) -> Run:
     """A run with the scores of each row by query, and (query, document, grade) judgments.
-    `unscored` are rows of which the run keeps no scores; `facts` are of the dataset.
+    `unscored` are rows of which the run keeps no scores; `facts` are of the dataset, `record` what
+    else a row's record holds.
     """
     dataset = options.get("dataset", "tiny")
     names = [*rows, *unscored]
@@ -34,7 +36,9 @@ def scored_run(
     made = made_run(
         out,
         {name: [0.5] * queries for name in names},
-        record={name: {"dataset": dict(facts or {})} for name in names},
+        record={
+            name: {"dataset": dict(facts or {}), **(record or {}).get(name, {})} for name in names
+        },
         **options,
     )
     for name, lists in rows.items():

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from bench.comparison.worth import Worth
 from bench.core.counting import counted, percent
 from bench.core.wording import sentences as worded
 from bench.quality import statistics
 from bench.quality.statistics import ALPHA
 from bench.records.rows import Row, candidates_of, disturbances_of
 from bench.reports import numbers
+from bench.reports.answerability import sentence as answerability
 from bench.reports.cells import Badge
 from bench.reports.document import (
     Absent,
@@ -52,12 +52,7 @@ SEVERAL = Form("rank best, equal", "have", "are")
 def verdict(view: View) -> Section:
     """Return a card per group: sentences, and on a page the numbers of the only group in large."""
     is_alone = len(view.findings) == 1
-    cards = Grid(
-        [
-            _card(finding, view.worth_of.get(_best(finding)), with_tiles=is_alone)
-            for finding in view.findings
-        ]
-    )
+    cards = Grid([_card(view, finding, with_tiles=is_alone) for finding in view.findings])
     return Section("verdict", "Verdict", [cards], titled=False)
 
 
@@ -96,7 +91,9 @@ def _best(finding: Finding) -> str:
     return finding.best.trial.id if finding.best else ""
 
 
-def _card(finding: Finding, worth: Worth | None, with_tiles: bool) -> Card:
+def _card(view: View, finding: Finding, with_tiles: bool) -> Card:
+    best = _best(finding)
+    worth, top_score = view.worth_of.get(best), view.top_score_of.get(best)
     words: list[Inline] = []
     for line in sentences(finding):
         words += [*line, " "]
@@ -104,6 +101,8 @@ def _card(finding: Finding, worth: Worth | None, with_tiles: bool) -> Card:
     blocks: list[Block] = [Paragraph(tuple(words))]
     if worth is not None and worth.gain.mean > 0:
         blocks.append(Paragraph((as_sentence(sentence(worth)),)))
+    if top_score is not None and answerability(top_score):
+        blocks.append(Paragraph((as_sentence(answerability(top_score)),)))
     if finding.best and with_tiles:
         blocks.append(Facts(_tiles(finding, finding.best), "tiles"))
     return Card(blocks, "verdict")

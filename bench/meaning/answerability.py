@@ -1,0 +1,290 @@
+"""Whether the scores of a row tell that nothing relevant is among the candidates: each query with
+its documents, and without those that are relevant.
+
+Free where a document's score does not depend on the others. Elsewhere the shorter list would have
+to be scored again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from bench.calibration import maps
+from bench.calibration.file import ErrorInterval
+from bench.calibration.lists import ScoredLists
+from bench.core.errors import CalibrationError, DataError
+from bench.meaning.calibrate import default_reading, labels_of, tables_of
+from bench.meaning.cross_fitting import FOLDS, Recipe, fold_numbers, lists_of
+from bench.meaning.error_intervals import Labelled, auc_of
+from bench.meaning.resampling import Resampling, interval
+from bench.records.judged_scores import JudgedScores, judged_scores
+from bench.records.rows import Row
+from bench.records.run import Run
+from bench.records.schema import Record
+
+if TYPE_CHECKING:
+    from bench.calibration.arrays import BoolArray, FloatArray, IntArray
+
+KEPT = 0.9
+"""Share of the queries with an answer that a threshold keeps."""
+FEWEST = 10
+"""Queries with an answer below which nothing is said."""
+SEARCHES = frozenset({"bm25", "dense", "sparse"})
+"""First stages whose score of a document does not depend on the others that they find."""
+
+
+class Problem(StrEnum):
+    """Why nothing is said of a row."""
+
+    RANKS = "ranks"
+    DEPENDS = "depends"
+    FEW = "few"
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One number of a list by which queries could be refused.
+
+    `auroc` is the chance that a query with an answer has the higher number than one without;
+    `false_accepts` the share of those without that a threshold accepts which keeps KEPT of the
+    others.
+    """
+
+    name: str
+    auroc: ErrorInterval
+    false_accepts: ErrorInterval
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Answerability:
+    """A row's signals. `answerable` queries have a relevant document that was scored, and `without`
+    have other documents. `chance` is the AUROC that the top of random scores would have: a list
+    without its relevant documents is shorter.
+    """
+
+    table: JudgedScores
+    answerable: int
+    without: int
+    chance: float
+    signals: Sequence[Signal] = ()
+    problem: Problem | None = None
+
+    @property
+    def top(self) -> Signal | None:
+        """The signal of the top score."""
+        return next((signal for signal in self.signals if signal.name == TOP), None)
+
+
+Values = Callable[[ScoredLists], "FloatArray"]
+"""Returns a number per list, shape (queries,)."""
+
+
+def top(lists: ScoredLists) -> FloatArray:
+    """Return the highest score of each list."""
+    import numpy as np
+
+    values: FloatArray = np.maximum.reduceat(lists.scores, lists.offsets[:-1])
+    return values
+
+
+def margin(lists: ScoredLists) -> FloatArray:
+    """Return how far the highest score of each list is above the next one; 0 for a list of one."""
+    import numpy as np
+
+    order = np.lexsort((-lists.scores, lists.owners))
+    scores = lists.scores[order]
+    first = lists.offsets[:-1]
+    second = np.minimum(first + 1, lists.offsets[1:] - 1)
+    values: FloatArray = scores[first] - scores[second]
+    return values
+
+
+TOP = "top score"
+PROBABILITY = "probability"
+SIGNALS: Mapping[str, Values] = {TOP: top, "margin": margin}
+"""Name -> a number of a list's scores as they are."""
+PLACED = "with place"
+RECIPES = {PROBABILITY: Recipe("platt"), PLACED: Recipe("platt", maps.FEATURES)}
+"""What the calibrated probability of the top document is by, fitted on other queries."""
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """A row's lists with and without relevant documents. `answerable` and `remaining` are the
+    numbers of the queries in the former and the latter.
+    """
+
+    with_answer: ScoredLists
+    without: ScoredLists
+    answerable: IntArray
+    remaining: IntArray
+
+
+def answerability(
+    run: Run,
+    name: str | None = None,
+    *,
+    dataset: str | None = None,
+    first_stage: str | None = None,
+    seed: int | None = None,
+) -> list[Answerability]:
+    """Return the answerability of each row of a run that has scores, or of the rows of one reranker
+    or trial. Raises RecordError as `calibrate` does.
+    """
+    tables = tables_of(run, name, dataset=dataset, first_stage=first_stage)
+    own = run.seed if seed is None else seed
+    return [_of_table(run, table, own, SIGNALS, mapped=True) for table in tables]
+
+
+def top_score(run: Run, row: Row) -> Answerability:
+    """Return what the top score alone says of a row. Raises RecordError where the run keeps no
+    scores of it, or no judgments.
+    """
+    return _of_table(run, judged_scores(run, row), run.seed, {TOP: top}, mapped=False)
+
+
+def _of_table(
+    run: Run, table: JudgedScores, seed: int, signals: Mapping[str, Values], *, mapped: bool
+) -> Answerability:
+    lists = _parted(table)
+    counts = len(lists.answerable), len(lists.remaining)
+    problem = _problem(run.records[table.row.trial.id], table, min(counts))
+    if problem is not None:
+        return Answerability(table, *counts, float("nan"), problem=problem)
+    values = [
+        (name, value(lists.with_answer), value(lists.without)) for name, value in signals.items()
+    ]
+    if mapped:
+        for name, recipe in RECIPES.items():
+            values += _probabilities(run, table, lists, seed, name, recipe)
+    resampling = Resampling(len(table.query_ids), seed)
+    own = [
+        _signal(name, with_answer, without, lists, resampling)
+        for name, with_answer, without in values
+    ]
+    return Answerability(table, *counts, _chance(lists), own)
+
+
+def _problem(record: Record, table: JudgedScores, queries: int) -> Problem | None:
+    if table.are_ranks:
+        return Problem.RANKS
+    if not is_free(record):
+        return Problem.DEPENDS
+    if queries < FEWEST:
+        return Problem.FEW
+    return None
+
+
+def is_free(record: Record) -> bool:
+    """Return whether a document's score is the same when other documents are taken away."""
+    if record.trial.is_first_stage:
+        source: Mapping[str, object] = {**record.candidates}
+        return source.get("first_stage") in SEARCHES
+    return record.pointwise is True
+
+
+def _parted(table: JudgedScores) -> _Lists:
+    import numpy as np
+
+    lists = lists_of(table)
+    is_relevant = table.labels(unjudged_as_not_relevant=True) > 0
+    owners = lists.owners
+    queries = len(table.query_ids)
+    relevant = np.bincount(owners, is_relevant, minlength=queries)
+    others = np.bincount(owners, ~is_relevant, minlength=queries)
+    answerable = np.flatnonzero(relevant > 0)
+    remaining = np.flatnonzero(others > 0)
+    with_answer, _ = lists.part(relevant > 0)
+    offsets = np.concatenate([[0], np.cumsum(others[remaining])]).astype(np.int64)
+    without = ScoredLists(lists.scores[~is_relevant], offsets)
+    return _Lists(with_answer, without, answerable, remaining)
+
+
+def _probabilities(
+    run: Run, table: JudgedScores, lists: _Lists, seed: int, name: str, recipe: Recipe
+) -> Iterator[tuple[str, FloatArray, FloatArray]]:
+    """Yield the probability of each list's top document by a map that was fitted on other queries;
+    nothing where there are too few queries to fit one.
+    """
+    import numpy as np
+
+    labels = labels_of(table, default_reading(table))
+    whole = lists_of(table)
+    with_answer = np.zeros(len(lists.answerable))
+    without = np.zeros(len(lists.remaining))
+    try:
+        fold_of = fold_numbers(run, table, FOLDS, seed)
+        for fold in np.unique(fold_of):
+            others, is_theirs = whole.part(fold_of != fold)
+            own_map = maps.fitted(recipe.kind, others, labels[is_theirs], recipe.features)
+            _fill(with_answer, lists.with_answer, fold_of[lists.answerable] == fold, own_map)
+            _fill(without, lists.without, fold_of[lists.remaining] == fold, own_map)
+    except (CalibrationError, DataError):
+        return
+    yield name, with_answer, without
+
+
+def _fill(
+    values: FloatArray, lists: ScoredLists, is_own: BoolArray, own_map: maps.ScoreMap
+) -> None:
+    """Set the highest probability of each list of a fold."""
+    if is_own.any():
+        own, _ = lists.part(is_own)
+        values[is_own] = top(ScoredLists(own_map.of_lists(own), own.offsets))
+
+
+def _signal(
+    name: str,
+    with_answer: FloatArray,
+    without: FloatArray,
+    lists: _Lists,
+    resampling: Resampling,
+) -> Signal:
+    import numpy as np
+
+    values = np.concatenate([with_answer, without])
+    labels = np.concatenate([np.ones(len(with_answer)), np.zeros(len(without))])
+    owners = np.concatenate([lists.answerable, lists.remaining])
+    auroc = auc_of(values, Labelled(labels, owners, resampling))
+    accepts, threshold = _false_accepts(with_answer, without, lists, resampling)
+    return Signal(name, auroc, accepts, threshold)
+
+
+def _false_accepts(
+    with_answer: FloatArray, without: FloatArray, lists: _Lists, resampling: Resampling
+) -> tuple[ErrorInterval, float]:
+    """Return the share of lists without an answer that the threshold accepts, and the threshold. It
+    is chosen anew in each resample.
+    """
+    import numpy as np
+
+    falling = np.argsort(-with_answer, kind="stable")
+    others = np.argsort(-without, kind="stable")
+    weights = resampling.counts[:, lists.answerable[falling]]
+    accepted = resampling.counts[:, lists.remaining[others]].cumsum(axis=1)
+    accepted = np.concatenate([np.zeros((len(accepted), 1)), accepted], axis=1)
+    reached = np.searchsorted(-without[others], -with_answer[falling], side="right")
+    kept = weights.cumsum(axis=1)
+    totals = kept[:, -1:]
+    places = (kept >= KEPT * totals - 1e-9).argmax(axis=1)
+    shares = accepted[np.arange(len(accepted)), reached[places]] / np.maximum(accepted[:, -1], 1)
+    shares[totals[:, 0] == 0] = np.nan
+    place = int(np.ceil(KEPT * len(falling) - 1e-9)) - 1
+    value = float(reached[place] / len(without))
+    low, high = interval(shares)
+    return ErrorInterval(value=value, low=low, high=high), float(with_answer[falling][place])
+
+
+def _chance(lists: _Lists) -> float:
+    """Return the chance that the top of a list with its relevant documents is above that of another
+    without, where scores are random: longer lists have higher tops.
+    """
+    import numpy as np
+
+    longer = np.diff(lists.with_answer.offsets)[:, None]
+    shorter = np.diff(lists.without.offsets)[None, :]
+    return float(np.mean(longer / (longer + shorter)))

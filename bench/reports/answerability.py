@@ -1,0 +1,196 @@
+"""Answerability as a document: whether scores tell that nothing relevant is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bench.calibration.file import ErrorInterval
+from bench.core.counting import counted, percent
+from bench.meaning.answerability import (
+    KEPT,
+    PLACED,
+    PROBABILITY,
+    TOP,
+    Answerability,
+    Problem,
+)
+from bench.meaning.calibrate import RANKS
+from bench.records.rows import GroupKey, group_of, longest_of
+from bench.reports import cells, numbers
+from bench.reports.calibrated import error_cell
+from bench.reports.document import Bullets, Column, Document, Record, Row, Section, Table
+from bench.reports.names import title_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HARDLY, WELL = 0.65, 0.85
+"""AUROC up to which a signal hardly tells, and from which it tells well."""
+FALSE_ACCEPTS = "false accepts"
+COLUMNS = (
+    Column(
+        TOP,
+        "top score",
+        "AUROC: the chance that a query with an answer has the higher top score than one without",
+        better="higher",
+        priority=0,
+        interval="value",
+    ),
+    Column("margin", "margin", "AUROC of the lead over the second", priority=2, interval="comment"),
+    Column(
+        PROBABILITY,
+        "probability",
+        "AUROC of the calibrated probability of the first document",
+        priority=3,
+        interval="comment",
+    ),
+    Column(
+        PLACED,
+        PLACED,
+        "the same of a probability that also reads the score's place within its list",
+        priority=5,
+        interval="comment",
+    ),
+    Column(
+        FALSE_ACCEPTS,
+        f"{FALSE_ACCEPTS}",
+        f"queries without an answer above the top score that keeps {KEPT:.0%} of the others",
+        better="lower",
+        priority=1,
+        interval="value",
+    ),
+    Column("chance", "chance", "AUROC of the top of random scores", priority=4),
+)
+REASONS = {
+    Problem.DEPENDS: "its scores depend on the list: the list without relevant documents needs one "
+    "more call",
+    Problem.FEW: "too few queries have an answer among their candidates",
+}
+
+
+class Answerabilities(list[Answerability]):
+    """Answerabilities that a notebook shows as the command prints them."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per row of the run and signal."""
+        import pandas as pd
+
+        return pd.DataFrame(flat(self))
+
+    def _repr_html_(self) -> str:
+        from bench.reports.renderers.html import fragment
+
+        return fragment(document(self))
+
+
+def document(rows: Sequence[Answerability]) -> Document:
+    """Return a section per dataset, first stage and depth."""
+    groups: dict[GroupKey, list[Answerability]] = {}
+    for row in rows:
+        groups.setdefault(group_of(row.table.row.trial), []).append(row)
+    sections: list[Section] = []
+    for number, (key, members) in enumerate(groups.items()):
+        title = title_of(key, longest_of([row.table.row for row in members]))
+        table = Table("scores of", COLUMNS, [_row(row) for row in members], title)
+        notes = Bullets([(line,) for line in notes_of(members)])
+        sections.append(
+            Section(f"answerability{number}", f"{title}: is there an answer?", [table, notes])
+        )
+    return Document("", sections, data=[_data(row) for row in rows], records=flat(rows))
+
+
+def sentence(row: Answerability) -> str:
+    """Return what the top score of a row tells; empty where nothing is known."""
+    signal = row.top
+    if signal is None or signal.auroc.value is None:
+        return ""
+    value = signal.auroc.value
+    tells = "tells a query with an answer from one without in part"
+    if value < HARDLY:
+        tells = "hardly tells a query with an answer from one without"
+    elif value >= WELL:
+        tells = "tells a query with an answer from one without"
+    return f"its top score {tells} (AUROC {numbers.quality(value)})"
+
+
+def notes_of(rows: Sequence[Answerability]) -> Iterator[str]:
+    """Yield what to know of a table."""
+    counts = [row for row in rows if row.signals]
+    if counts:
+        row = counts[0]
+        with_answer = counted(row.answerable, "query")
+        yield (
+            f"{with_answer} with a relevant document among the candidates, against "
+            f"{row.without} lists without: each query less its relevant documents. Documents "
+            "without a judgment stay. Intervals are 95 %, over queries."
+        )
+        yield (
+            f"{FALSE_ACCEPTS.capitalize()}: queries without an answer whose top score is above the "
+            f"threshold that keeps {percent(KEPT)} of those with one."
+        )
+    for row in rows:
+        if row.problem is Problem.RANKS:
+            yield f"{row.table.name}: {RANKS[row.table.scale]}."
+        elif row.problem is not None:
+            yield f"{row.table.name}: {REASONS[row.problem]}."
+
+
+def _row(row: Answerability) -> Row:
+    by_column = {}
+    for signal in row.signals:
+        by_column[signal.name] = error_cell(signal.auroc)
+        if signal.name == TOP:
+            by_column[FALSE_ACCEPTS] = error_cell(signal.false_accepts)
+    if row.signals:
+        by_column["chance"] = cells.mean(row.chance)
+    return Row(row.table.name, by_column, kind="reranker")
+
+
+def _data(row: Answerability) -> Record:
+    trial = row.table.row.trial
+    problem = "" if row.problem is None else str(row.problem)
+    return {
+        "trial": trial.id,
+        "dataset": trial.dataset,
+        "first_stage": trial.first_stage,
+        "reranker": trial.reranker,
+        "answerable": row.answerable,
+        "without": row.without,
+        "chance": None if problem else row.chance,
+        "problem": problem,
+        "signals": [
+            {
+                "signal": signal.name,
+                "auroc": signal.auroc.model_dump(),
+                "false_accepts": signal.false_accepts.model_dump(),
+                "threshold": signal.threshold,
+            }
+            for signal in row.signals
+        ],
+    }
+
+
+def flat(rows: Sequence[Answerability]) -> list[Record]:
+    """Return a line per row of the run and signal, for CSV and data frames."""
+    lines: list[Record] = []
+    for row in rows:
+        trial = row.table.row.trial
+        names: Record = {
+            "dataset": trial.dataset,
+            "first_stage": trial.first_stage,
+            "reranker": trial.reranker,
+            "device": trial.device,
+            "answerable": row.answerable,
+            "without": row.without,
+        }
+        for signal in row.signals:
+            line = {**names, "signal": signal.name, "chance": row.chance}
+            line |= _flat("auroc", signal.auroc)
+            line |= _flat("false_accepts", signal.false_accepts)
+            lines.append({**line, "threshold": signal.threshold})
+    return lines
+
+
+def _flat(name: str, value: ErrorInterval) -> Record:
+    return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
