@@ -162,6 +162,10 @@ class Reranker(Stage, OpenStage, Protocol):
     """
 
     @property
+    def only_shortens(self) -> bool:
+        """Whether it orders nothing: its documents keep the scores of the stage before."""
+
+    @property
     def learned(self) -> Learned | None:
         """What its training left; None for a stage that learns nothing, or has not yet."""
 

@@ -64,6 +64,8 @@ class Pipeline(BaseReranker):
         self.first_name, self.first, self.steps = first_name, first, tuple(steps)
         self.placement = _placement(first, steps)
         self.reads_texts = any(step.reranker.reads_texts for step in steps)
+        scoring = [step.reranker for step in steps if not step.reranker.only_shortens]
+        self.gives_probabilities = bool(scoring) and scoring[-1].gives_probabilities
         self._dataset: Dataset | None = None
 
     def requirements(self) -> Sequence[Requirement]:

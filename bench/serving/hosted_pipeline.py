@@ -226,7 +226,7 @@ def of_suite(
             f"{row.full_name}: one of its stages knows the collection's own queries alone, and "
             "cannot answer a new one; serve a row that searches"
         )
-    refuse_without_map(row.full_name, pipeline.steps[-1].reranker, scale)
+    refuse_without_map(row.full_name, pipeline, scale)
     return HostedPipeline(
         pipeline, dataset, trial.depth, [trial.reranker, *aliases], scale=scale, limits=limits
     )
