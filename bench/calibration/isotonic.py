@@ -49,6 +49,10 @@ class Isotonic(ScoreMap):
     def rises(self) -> bool:
         return True
 
+    @property
+    def level_between(self) -> tuple[float, float] | None:
+        return self.scores[0], self.scores[-1]
+
     def of_lists(self, lists: ScoredLists) -> FloatArray:
         import numpy as np
 

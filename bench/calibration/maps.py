@@ -46,6 +46,13 @@ class ScoreMap(Options, ABC):
         is.
         """
 
+    @property
+    def level_between(self) -> tuple[float, float] | None:
+        """The scores between which stretches of the map may be level, so that the order is lost
+        there; None where a higher score has a higher probability.
+        """
+        return None
+
     def probabilities(self, scores: FloatArray) -> FloatArray:
         """Return the probabilities of one query's list, in its order, shape (documents,)."""
         return self.of_lists(ScoredLists.single(scores))

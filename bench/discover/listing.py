@@ -94,8 +94,11 @@ def _suites() -> Iterator[Sequence[str]]:
 
 def _measures() -> Iterator[Sequence[str]]:
     from bench.quality.measures import MEASURES
+    from bench.quality.score_measures import SCORE_MEASURES
 
     yield from MEASURES.items()
+    for measure in SCORE_MEASURES.values():
+        yield measure.name, f"of scores, {measure.better} is better: {measure.meaning}"
     yield ("",)
     yield ("written as in ir_measures: nDCG@10, RR@10, P(rel=2)@5, R@100, AP",)
 

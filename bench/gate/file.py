@@ -34,6 +34,7 @@ from pydantic import (
 from bench.core.errors import BenchError, SuiteError, nearest
 from bench.core.options import Options, as_mapping, written_number
 from bench.core.yaml_source import Source
+from bench.quality.score_measures import is_of_scores
 
 MARGIN = 0.01
 SLOWDOWN = 1.10
@@ -323,7 +324,7 @@ def _check_measures(gates: Gates) -> None:
         places["rerankers", name, "quality"] = own
     for keys, questions in places.items():
         for measure in questions.quality or {}:
-            if measure == HEADLINE:
+            if measure == HEADLINE or is_of_scores(measure):
                 continue
             try:
                 quality.parse(measure)

@@ -19,14 +19,21 @@ from bench.core.counting import counted
 from bench.core.errors import IncomparableError
 from bench.gate.asking import Context
 from bench.gate.file import ACROSS, HEADLINE, RerankerGates
+from bench.gate.score_quality import score_quality_gate
 from bench.gate.verdict import Gate, Outcome
 from bench.quality import statistics
+from bench.quality.score_measures import SCORE_MEASURES, is_of_scores
 from bench.records.measure import resolve_measure
 
 
 def ask(new: Side, baseline: Side, questions: RerankerGates, context: Context) -> Iterator[Gate]:
     """Yield a gate for each measure that the file names."""
     for measure, margin in (questions.quality or {}).items():
+        if is_of_scores(measure):
+            yield score_quality_gate(
+                new, baseline, SCORE_MEASURES[measure], margin, context.across, context.seed
+            )
+            continue
         wanted = None if measure == HEADLINE else measure
         name = resolve_measure(baseline.run, wanted, {baseline.trial.id})
         yield context.quality(new, baseline, name, margin, context.across, context.seed)

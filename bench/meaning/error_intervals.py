@@ -63,6 +63,14 @@ def errors_of(probabilities: FloatArray, labelled: Labelled) -> Errors:
 
 
 def _ece(probabilities: FloatArray, labelled: Labelled, by: errors.Binning) -> ErrorInterval:
+    value = errors.expected_calibration_error(probabilities, labelled.labels, by=by)
+    return _rounded(value, *interval(ece_resamples(probabilities, labelled, by)))
+
+
+def ece_resamples(
+    probabilities: FloatArray, labelled: Labelled, by: errors.Binning = "mass"
+) -> FloatArray:
+    """Return the ECE of each resample of queries, moved by the bootstrap bias."""
     import numpy as np
 
     value = errors.expected_calibration_error(probabilities, labelled.labels, by=by)
@@ -72,8 +80,20 @@ def _ece(probabilities: FloatArray, labelled: Labelled, by: errors.Binning) -> E
     resampled = np.abs(labelled.resampling.sums(distances)).sum(axis=1)
     resampled /= _or_nan(labelled.resampling.sums(counts))
     bias = float(np.nanmean(resampled)) - value
-    low, high = interval(np.maximum(resampled - bias, 0.0))
-    return _rounded(value, low, high)
+    moved: FloatArray = np.maximum(resampled - bias, 0.0)
+    return moved
+
+
+def brier_resamples(probabilities: FloatArray, labelled: Labelled) -> FloatArray:
+    """Return the Brier score of each resample of queries."""
+    import numpy as np
+
+    squares = labelled.by_query((probabilities - labelled.labels) ** 2)
+    counts = labelled.by_query(np.ones(len(labelled.labels)))
+    briers: FloatArray = labelled.resampling.sums(squares) / _or_nan(
+        labelled.resampling.sums(counts)
+    )
+    return briers
 
 
 def _means(probabilities: FloatArray, labelled: Labelled) -> Iterator[tuple[str, ErrorInterval]]:
@@ -106,9 +126,14 @@ def _means(probabilities: FloatArray, labelled: Labelled) -> Iterator[tuple[str,
 
 def auc_of(scores: FloatArray, labelled: Labelled) -> ErrorInterval:
     """Return the AUC of scores over all queries together, with its interval."""
+    value = errors.auc(scores, labelled.labels)
+    return _rounded(value, *interval(auc_resamples(scores, labelled)))
+
+
+def auc_resamples(scores: FloatArray, labelled: Labelled) -> FloatArray:
+    """Return the AUC of each resample of queries."""
     import numpy as np
 
-    value = errors.auc(scores, labelled.labels)
     steps, cells = np.unique(scores, return_inverse=True)
     count = len(steps)
     if count > CELLS:
@@ -120,8 +145,8 @@ def auc_of(scores: FloatArray, labelled: Labelled) -> ErrorInterval:
     others = labelled.resampling.sums(labelled.by_cell(cells, count, 1 - labels))
     below = np.cumsum(others, axis=1) - others
     wins = (relevant * (below + others / 2)).sum(axis=1)
-    resampled = wins / _or_nan(relevant.sum(axis=1) * others.sum(axis=1))
-    return _rounded(value, *interval(resampled))
+    resampled: FloatArray = wins / _or_nan(relevant.sum(axis=1) * others.sum(axis=1))
+    return resampled
 
 
 def _or_nan(values: FloatArray) -> FloatArray:

@@ -16,6 +16,7 @@ from bench.core.errors import SuiteError, first_line, nearest
 from bench.datasets.base import Qrels
 from bench.quality import names as names_elsewhere
 from bench.quality import vectorised
+from bench.quality.score_measures import SCORE_MEASURES
 
 if TYPE_CHECKING:
     from bench.ranking.order import Ranking
@@ -94,7 +95,7 @@ def _hint(name: str) -> str:
     """Return the measure that another tool calls so, with its cutoff, else the nearest name."""
     measure = names_elsewhere.meant(name)
     stem = name.split("@")[0].split("(")[0]
-    return f"did you mean '{measure}'?" if measure else nearest(stem, MEASURES)
+    return f"did you mean '{measure}'?" if measure else nearest(stem, (*MEASURES, *SCORE_MEASURES))
 
 
 def value_range(name: str) -> tuple[float, float]:

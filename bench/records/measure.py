@@ -8,6 +8,7 @@ from collections.abc import Container
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.quality.measures import JUDGED
 from bench.quality.names import meant
+from bench.quality.score_measures import is_of_scores
 from bench.records.run import Run
 
 
@@ -28,6 +29,12 @@ def resolve_measure(run: Run, wanted: str | None, trials: Container[str] | None 
         return next((name for name in measures if name != JUDGED), JUDGED)
     if wanted in measures:
         return wanted
+    if is_of_scores(wanted):
+        raise BenchError(
+            f"{wanted} is a measure of scores over all pairs together: it has no value per query "
+            f"to compare, test or choose by. The report and `calibrate` show it, and a gates file "
+            f"guards it by quality: {{{wanted}: 0.01}}"
+        )
     alike = [name for name in measures if _short(name) == wanted.casefold()]
     if len(alike) == 1:
         return alike[0]

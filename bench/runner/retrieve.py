@@ -67,9 +67,8 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
             f"{dataset.id}: none of the {len(judged)} judged queries has a candidate from "
             f"{trial.first_stage}"
         )
-    questions = Questions(
-        dataset, judged, Requests(dataset, candidates, judged), (*suite.measures, measures.JUDGED)
-    )
+    names = (*suite.rank_measures, measures.JUDGED)
+    questions = Questions(dataset, judged, Requests(dataset, candidates, judged), names)
     of_candidates = (
         *read_notes(candidates.warnings),
         *_cutoff_notes(suite, trial.depth),
@@ -87,7 +86,7 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
 
 def _cutoff_notes(suite: Suite, depth: int) -> Iterator[Note]:
     """Yield what to know of measures that look further down than there are candidates."""
-    beyond = measures.cutoffs_beyond(suite.measures, depth)
+    beyond = measures.cutoffs_beyond(suite.rank_measures, depth)
     if beyond:
         yield note(Code.SHALLOW, depth=depth, measures=", ".join(beyond))
 

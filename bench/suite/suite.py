@@ -36,6 +36,7 @@ from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
 from bench.core.yaml_source import Source
 from bench.latency.timed_pass import LatencyPlan
+from bench.quality.score_measures import is_of_scores, of_rankings, of_scores
 from bench.scoring.executors import DEFAULT, build
 from bench.suite.handed_parts import Objects, with_names
 from bench.suite.pipeline_entry import (
@@ -79,7 +80,8 @@ class Suite(Options):
     measures: tuple[str, ...] = Field(
         ("nDCG@10", "RR@10"),
         min_length=1,
-        description="ir_measures names; the first one is the headline",
+        description="ir_measures names; the first one is the headline. ECE, Brier and AUC are of "
+        "scores, and come after one of rankings",
     )
     depth: int = Field(100, ge=1, description="candidates per query")
     devices: tuple[str, ...] = Field(
@@ -124,6 +126,11 @@ class Suite(Options):
         )
 
     _source: Source | None = PrivateAttr(default=None)
+
+    @property
+    def rank_measures(self) -> tuple[str, ...]:
+        """The measures that are computed of rankings, query by query."""
+        return of_rankings(self.measures)
 
     @property
     def base_dir(self) -> Path:
@@ -293,11 +300,34 @@ def _check(suite: Suite, source: Source) -> None:
         raise SuiteError(f"{source.file}: {error.filename}: {error.strerror}") from error
 
 
+def _check_score_measures(suite: Suite, source: Source) -> None:
+    """Raise SuiteError where measures of scores stand alone or first, or without scores."""
+    of_both = [*suite.rank_measures, *(measure.name for measure in of_scores(suite.measures))]
+    if not is_of_scores(suite.measures[0]):
+        if len(of_both) > len(suite.rank_measures) and not suite.store_scores:
+            raise source.problem(
+                ("store_scores",),
+                f"{of_both[-1]} is computed of the scores that a run keeps: leave out "
+                "`store_scores: false`",
+            )
+        return
+    name = suite.measures[0]
+    first = next(iter(suite.rank_measures), "nDCG@10")
+    raise source.problem(
+        ("measures", 0),
+        f"{name} is a measure of scores and ranks nothing: the first measure is the one that rows "
+        f"are ranked by: write such as [{first}, {name}]",
+    )
+
+
 def _check_names(suite: Suite, source: Source) -> None:
     from bench.machine import fingerprint
     from bench.quality import measures as quality
 
+    _check_score_measures(suite, source)
     for i, name in enumerate(suite.measures):
+        if is_of_scores(name):
+            continue
         try:
             quality.parse(name)
         except SuiteError as error:

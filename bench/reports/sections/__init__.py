@@ -42,6 +42,7 @@ SECTIONS: dict[str, Entry] = {
     "legend": Entry("bench.reports.sections.reading:legend", PAGE),
     "worth": Entry("bench.reports.sections.worth:worth", DOCUMENTS),
     "agreement": Entry("bench.reports.sections.agreement:agreement"),
+    "score-measures": Entry("bench.reports.sections.score_measures:errors_of_scores"),
     "stages": Entry("bench.reports.sections.stages:stages"),
     "losses": Entry("bench.reports.sections.losses:losses", DOCUMENTS),
     "blame": Entry("bench.reports.sections.losses:blame", TERMINAL),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bench.contract.request import Scores
     from bench.contract.stage import Description
 
+TILT = 1e-6
+"""The share of its own place that a probability on a level stretch gets."""
 Other = Literal["refuse", "note"]
 """What becomes of a map that was fitted on another reranker's scores."""
 
@@ -122,8 +124,9 @@ class MapOnDisk(Requirement):
 def mapped(score_map: ScoreMap, scores: Sequence[float] | Scores) -> Scores:
     """Return the probabilities of one query's documents, in their order.
 
-    Where the map gives one probability to several scores, as the steps of an isotonic one do, they
-    are told apart by the last bits of their numbers, so that the order stays that of the scores.
+    Where the map gives one probability to several scores, as the steps of an isotonic one do, each
+    moves by a millionth of the way to where its score is, and what then is still equal by the last
+    bits: so the order stays that of the scores, within a query and between queries.
     """
     import numpy as np
 
@@ -131,6 +134,11 @@ def mapped(score_map: ScoreMap, scores: Sequence[float] | Scores) -> Scores:
     probabilities = np.clip(score_map.probabilities(own), 0.0, 1.0)
     if not score_map.rises:
         return probabilities
+    if score_map.level_between is not None:
+        lowest, highest = score_map.level_between
+        width = (highest - lowest) / 2 or 1.0
+        places = 0.5 + np.arctan((own - lowest) / width - 1) / np.pi
+        probabilities = probabilities + TILT * (places - probabilities)
     return in_order_of(probabilities, own)
 
 
