@@ -254,7 +254,7 @@ def surroundings(work: Path, site: Path) -> dict[str, str]:
         "MPLCONFIGDIR",
     )
     environment |= {name: str(work / name.lower()) for name in caches}
-    environment |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TMPDIR": str(work)}
+    environment |= {"HF_HUB_OFFLINE": "1", "TMPDIR": str(work)}
     return environment
 
 
