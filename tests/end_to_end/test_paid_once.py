@@ -7,8 +7,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,8 +21,8 @@ from bench.core.errors import RerankerError
 from bench.scoring.cache import ScoreCache
 from bench.scoring.engine import score
 from tests.support.fake_cohere import FakeCohere, good_jina, reply, serve
+from tests.support.forked import Forked
 from tests.support.made_collections import QUERIES, write_common_things
-from tests.support.paths import ROOT
 
 Build = Callable[..., Any]
 
@@ -154,22 +152,19 @@ def test_a_stopped_run_pays_only_for_what_was_not_answered(
     ):
         time.sleep(0.005)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.wait(60) == code
+    errors = (tmp_path / "errors.txt").read_text()
     if number != signal.SIGKILL:
         assert "interrupted; run the same command to go on from what was scored" in errors
         assert "Traceback" not in errors
     first = len(server.requests)
     assert first < QUERIES, "it was stopped in the midst"
     again = start(tmp_path)
-    _, errors = again.communicate(timeout=60)
-    assert again.returncode == 0, errors
+    assert again.wait(60) == 0, (tmp_path / "errors.txt").read_text()
     assert len(server.requests) <= QUERIES + twice
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "bench", "run", "suite.yaml", "--quiet"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        command, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+def start(folder: Path) -> Forked:
+    environment = {"RERANK_BENCH_CACHE": os.environ["RERANK_BENCH_CACHE"]}
+    arguments = ["run", "suite.yaml", "--quiet"]
+    return Forked(arguments, folder, environment, folder / "errors.txt")

@@ -396,6 +396,7 @@ def test_a_sweep_changes_the_parts_too(tmp_path: Path) -> None:
     run = bench.run(
         cascade(
             {"fuse": {"of": [part, PARTS[0]], "keep": 10}},
+            datasets=[{"embedded:everyday": {"queries": 8}}],
             latency={**TIMED, "sweep": {"depths": [10], "dtypes": ["bfloat16"], "rounds": 1}},
         ),
         out=tmp_path / "results",

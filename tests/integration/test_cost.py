@@ -9,9 +9,6 @@ import io
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,8 +33,8 @@ from bench.scoring.engine import score
 from bench.suite.suite import load
 from tests.support.command import bench as command
 from tests.support.fake_cohere import FakeCohere, cut, good, reply, rerank_body
+from tests.support.forked import Forked
 from tests.support.made_requests import requests
-from tests.support.paths import ROOT
 
 Client = Callable[..., Any]
 KEY = "secret-key-0123456789"
@@ -382,17 +379,14 @@ def test_a_killed_run_pays_again_only_for_the_chunk_in_flight(
     server.always = slowly
     text = {**suite(collection, server), "chunk_pairs": 1}
     (tmp_path / "paid.yaml").write_text(json.dumps(text))
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench", "run", "paid.yaml", "-q"],
-        cwd=tmp_path,
-        env=env,
-        stdout=subprocess.DEVNULL,
-    )
+    names = ("RERANK_BENCH_CACHE", "CO_API_KEY")
+    environment = {name: os.environ[name] for name in names if name in os.environ}
+    errors = tmp_path / "errors.txt"
+    process = Forked(["run", "paid.yaml", "-q"], tmp_path, environment, errors)
     deadline = time.monotonic() + 60
     while len(server.requests) < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     assert len(server.requests) == 3
     bench.run(tmp_path / "paid.yaml", out=tmp_path / "results")

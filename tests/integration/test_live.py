@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,20 @@ def _counted_time() -> None:
     CLOCK.rng = np.random.default_rng(0)
 
 
+_FOLDERS: dict[str, Path] = {}
+"""Runs by their suites: each is made once, and a test gets a copy that it may write to."""
+
+
 def made(out: Path, reranker: Any = None, **more: Any) -> Run:
+    key = repr((reranker, more))
+    if key not in _FOLDERS:
+        kept = out.parent / f"{out.name}-kept"
+        _FOLDERS[key] = fresh(kept, reranker, **more).folder
+    folder = _FOLDERS[key]
+    return Run(Path(shutil.copytree(folder, out / folder.parent.name / folder.name)))
+
+
+def fresh(out: Path, reranker: Any = None, **more: Any) -> Run:
     suite = {
         "name": "live",
         "datasets": [{"embedded:everyday": {"queries": QUERIES}}],

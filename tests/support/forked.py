@@ -56,6 +56,11 @@ class Forked:
     def kill(self) -> None:
         self._process.kill()
 
+    def send_signal(self, number: int) -> None:
+        """Send a signal, SIGKILL or one that the command answers."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
 
 def _run(arguments: list[str], folder: str, environment: dict[str, str], errors: str) -> None:
     """Run the command as `python -m bench` does, with its messages in a file."""
