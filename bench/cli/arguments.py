@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from bench.core.errors import RecordError
+from bench.core.errors import BenchError, RecordError, SuiteError
 
 if TYPE_CHECKING:
     from bench.records.run import Run as StoredRun
@@ -92,3 +93,25 @@ def form_option(*forms: str, help: str | None = None) -> Callable[[Command], Com
 def count_option(name: str, default: int, help: str) -> Callable[[Command], Command]:
     """Return an option that takes a whole number from 1."""
     return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=help)
+
+
+def options_of(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options of KEY=VALUE pairs, each value read as a suite would read it; a text that
+    YAML takes for a mapping stays a text.
+    """
+    from bench.core.yaml_source import Source
+
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        key = name.strip()
+        if not equals:
+            raise BenchError(f"--option {pair}: write KEY=VALUE")
+        if key in options:
+            raise BenchError(f"--option {key}: given twice; keep one of the two")
+        options[key] = text
+        with suppress(SuiteError):
+            value = Source(text, name).data
+            if not isinstance(value, dict):
+                options[key] = value
+    return options

@@ -8,14 +8,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.arguments import PATH, count_option
-from bench.core.errors import BenchError, SuiteError
+from bench.cli.arguments import PATH, count_option, options_of
+from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.contract.stage import Description
@@ -144,7 +144,7 @@ def serve(
     else:
         model = hosted.build(
             reranker,
-            _options(options),
+            options_of(options),
             place,
             aliases=aliases,
             scale=scale,
@@ -238,25 +238,3 @@ def _loaded(description: Description) -> str:
     if description.facts.get("random_weights"):
         words = f"{words}, random weights"
     return words
-
-
-def _options(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Return the options of KEY=VALUE pairs, each value read as a suite would read it; a text that
-    YAML takes for a mapping stays a text.
-    """
-    from bench.core.yaml_source import Source
-
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        key = name.strip()
-        if not equals:
-            raise BenchError(f"--option {pair}: write KEY=VALUE")
-        if key in options:
-            raise BenchError(f"--option {key}: given twice; keep one of the two")
-        options[key] = text
-        with suppress(SuiteError):
-            value = Source(text, name).data
-            if not isinstance(value, dict):
-                options[key] = value
-    return options

@@ -4,6 +4,7 @@ passes.
 quality: {nDCG@10: 0.01, RR@10: 0.02}   # the largest mean loss that is still acceptable
 drift: {across: [versions]}             # the same scores, also after a library was upgraded
 scale: {}                               # the same scale of scores, of whichever system
+probes: [reversed, split]               # probes that hold (docs/probes.md), or all
 speed: 1.10                             # the largest ratio to the baseline's time
 failures: 0                             # the share of queries whose call may fail
 memory: {max_gib: 8}
@@ -51,6 +52,8 @@ EXAMPLES = {
     "cost": "cost: {ratio: 1.05}",
 }
 """Values that are no mapping of measures, as they are written."""
+ALL = "all"
+"""Stands for every probe that was applied."""
 HEADLINE = "headline"
 """Stands for the first measure of the baseline."""
 
@@ -150,6 +153,9 @@ class RerankerGates(Options):
     )
     drift: DriftGate | None = DriftGate()
     scale: ScaleGate | None = None
+    probes: Across | None = Field(
+        None, description="names of probes that must hold, or all; see `rerank-bench probe`"
+    )
     speed: SpeedGate | None = None
     failures: float | None = Field(
         None, ge=0, lt=1, description="share of queries whose call may fail"

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.gate import drift, limits, quality, scale, speed
+from bench.gate import drift, limits, probes, quality, scale, speed
 from bench.gate.asking import Ask
 
 KINDS: Mapping[str, Ask] = {
     "quality": quality.ask,
     "drift": drift.ask,
     "scale": scale.ask,
+    "probes": probes.ask,
     "speed": speed.ask,
     "failures": limits.ask_failures,
     "memory": limits.ask_memory,

@@ -941,7 +941,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
 
 
 def test_options_are_read_as_in_a_suite() -> None:
-    from bench.cli.serving import _options
+    from bench.cli.arguments import options_of
 
     given = (
         "batch_size=8",
@@ -952,7 +952,7 @@ def test_options_are_read_as_in_a_suite() -> None:
         "x={a",
         "y=a=b",
     )
-    assert _options(given) == {
+    assert options_of(given) == {
         "batch_size": 8,
         "prompt": "query: ",
         "revision": None,

@@ -51,7 +51,7 @@ FLOORS = (
     {"latency", "learning", "scoring", "pipelines"},
     {"integrations", "records", "suite"},
     {"comparison", "composition", "meaning", "runner", "serving"},
-    {"gate", "tuning", "verification"},
+    {"gate", "probes", "tuning", "verification"},
     {"reports"},
     {"api", "discover"},
     {"", "cli"},

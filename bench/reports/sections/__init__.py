@@ -58,6 +58,7 @@ SECTIONS: dict[str, Entry] = {
     "scores": Entry("bench.reports.sections.scores:scores", PAGE),
     "pictures": Entry("bench.reports.sections.pictures:pictures", COMMENT),
     "queries": Entry("bench.reports.sections.queries:queries", PAGE),
+    "probes": Entry("bench.reports.sections.probed:probed"),
     "notes": Entry("bench.reports.sections.notes:notes", TEXT),
     "environment": Entry("bench.reports.sections.environment:environment", DOCUMENTS),
     "keys": Entry("bench.reports.sections.environment:keys", PAGE),
