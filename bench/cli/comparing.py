@@ -82,6 +82,40 @@ def compare(
     echo(comparison.document(comparisons, queries), form)
 
 
+@click.command(epilog=MEANING)
+@run_argument
+@click.option(
+    "--by",
+    "fields",
+    multiple=True,
+    metavar="FIELD",
+    help="A field of the queries, such as language; `length`; or `difficulty`, the first stage's "
+    "own value. May be repeated. Default: all of them.",
+)
+@click.option(
+    "--baseline",
+    metavar="NAME",
+    help="The reranker to compare with. Default: first-stage.",
+)
+@click.option("--measure", help="Such as nDCG@10. Default: the run's first measure.")
+@form_option("table", "markdown", "json", "csv")
+def slices(
+    run: Run, fields: tuple[str, ...], baseline: str | None, measure: str | None, form: str
+) -> None:
+    """Compare the rerankers of RUN by classes of queries: by language, type, length, difficulty.
+
+    Each class has its means and paired differences with intervals, p corrected by Holm over all
+    classes; those of fewer than 10 queries are named and not judged.
+    """
+    from bench.comparison.slices import slicings
+    from bench.reports import sliced
+
+    tables = slicings(run, fields, baseline, measure)
+    if not tables:
+        raise BenchError(f"{run.folder}: its queries have no field to part them by")
+    echo(sliced.document(tables), form)
+
+
 class RunOrSuite(click.ParamType["Run | Path"]):
     """A run, or the path of a suite file."""
 

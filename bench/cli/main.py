@@ -36,6 +36,7 @@ COMMANDS = (
     running.run,
     looking.report,
     comparing.compare,
+    comparing.slices,
     tuning.budget,
     composing.compose,
     meaning.calibrate,

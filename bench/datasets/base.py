@@ -43,6 +43,8 @@ class Extras(TypedDict, total=False):
     """Gives (query_id, doc_id, score) of the official candidates."""
     numbers: Mapping[str, Mapping[str, float]]
     """Field -> document id -> number: fields that are no text, and no part of a rendered one."""
+    query_fields: Mapping[str, Mapping[str, str]]
+    """Query id -> field -> value, such as a language or a type: what queries are sliced by."""
 
 
 class NoDocuments:

@@ -23,7 +23,7 @@ from bench.datasets.document_rows import read_documents
 from bench.datasets.judgment_rows import Qrels, read_qrels
 from bench.datasets.lines import SUFFIXES, count_lines
 from bench.datasets.memory import MemoryDocuments, SampledDocuments
-from bench.datasets.query_rows import read_queries
+from bench.datasets.query_rows import QueryRows, read_queries
 from bench.datasets.reading import Reading
 
 OURS = ("docs.jsonl", "queries.tsv", "qrels.txt")
@@ -77,12 +77,15 @@ def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading(
         name = f"{name}#{split}"
     judgments, is_split = _judgments(folder, split, notes)
     qrels = read_qrels(judgments, notes, reading.grades)
-    queries = _queries(folder, qrels, notes)
+    rows = _queries(folder, qrels, notes)
+    queries: Mapping[str, str] = rows.queries
     texts = _texts(folder, set(chain.from_iterable(qrels.values())), notes, reading)
     # one file holds the queries of every split
     if is_split:
         own_queries = {query_id: text for query_id, text in queries.items() if query_id in qrels}
         queries = own_queries or queries
+    if rows.fields:
+        texts.extras["query_fields"] = rows.fields
     return Dataset(
         id=name,
         documents=texts.documents,
@@ -100,36 +103,36 @@ class _Texts(NamedTuple):
     """The documents of a folder; `read` is how many of them were read, where these are not all."""
 
     documents: Documents
+    extras: Extras
     is_there: bool = True
     read: int | None = None
-    extras: Extras = Extras()
 
 
 def _texts(folder: Path, judged: set[str], notes: Notes, reading: Reading) -> _Texts:
     path = _find(folder, DOCUMENTS, notes)
     if path is None:
-        return _Texts(NoDocuments(_missing(folder, OURS[0])), is_there=False)
+        return _Texts(NoDocuments(_missing(folder, OURS[0])), Extras(), is_there=False)
     if reading.limit is not None and path.is_file() and path.stat().st_size > SAMPLED_FROM:
         rows = read_documents(path, notes, reading.fields, reading.limit)
         documents = SampledDocuments(rows.documents, count_lines(path))
-        return _Texts(documents, read=len(rows.documents))
+        return _Texts(documents, Extras(), read=len(rows.documents))
     rows = read_documents(path, notes, reading.fields)
     rows.check(judged, notes)
     extras = Extras()
     if rows.numbers:
         extras["numbers"] = rows.numbers
-    return _Texts(MemoryDocuments(rows.documents), extras=extras)
+    return _Texts(MemoryDocuments(rows.documents), extras)
 
 
-def _queries(folder: Path, qrels: Qrels, notes: Notes) -> Mapping[str, str]:
+def _queries(folder: Path, qrels: Qrels, notes: Notes) -> QueryRows:
     path = _find(folder, QUERIES, notes)
     if path is None:
         if _find(folder, DOCUMENTS, Notes()) is not None:
             raise DataError(_missing(folder, OURS[1]))
-        return dict.fromkeys(qrels, "")
+        return QueryRows(folder, dict.fromkeys(qrels, ""))
     rows = read_queries(path, notes)
     rows.check(qrels, notes)
-    return rows.queries
+    return rows
 
 
 def _judgments(folder: Path, split: str, notes: Notes) -> tuple[Path, bool]:

@@ -16,6 +16,7 @@ from bench.core.note import Code, Notes
 from bench.core.plugins import require
 from bench.datasets.base import Dataset, Extras, content_hash
 from bench.datasets.grades import GradeProblem, Grades, grade
+from bench.datasets.query_rows import short_fields
 from bench.datasets.reading import NotDownloaded, Reading
 from bench.datasets.rows import field_text
 
@@ -27,6 +28,8 @@ QUERIES_AMONG_DOCUMENTS = ("beir/arguana", "beir/quora")
 """Collections whose queries are documents under the same id: BEIR's evaluation leaves these out of
 the results.
 """
+KNOWN = ("query_id", "text")
+"""What every query of ir_datasets has."""
 TREC_DL = ("msmarco-passage/trec-dl-", "msmarco-passage-v2/trec-dl-")
 
 
@@ -48,8 +51,10 @@ def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Datase
     if reading.offline:
         downloads = without_downloads(reference)
     with explained(reference), downloads:
-        queries = _queries(source, notes)
+        queries, query_fields = _queries(source, notes)
         qrels = _qrels(source, notes, reading.grades)
+        if query_fields:
+            extras["query_fields"] = query_fields
         documents = IrdsDocuments(source, reference, reading.fields)
         identity = {"id": f"irds:{reference}", **_corpus_identity(reference, len(documents))}
         if reading.offline:
@@ -266,9 +271,12 @@ def _corpus_identity(reference: str, count: int) -> dict[str, str]:
     }
 
 
-def _queries(source: Any, notes: Notes) -> dict[str, str]:
-    """Return query_id -> text; those without a text are left out, and counted."""
+def _queries(source: Any, notes: Notes) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Return query_id -> text, and query_id -> other short fields; queries without a text are left
+    out, and counted.
+    """
     queries: dict[str, str] = {}
+    fields: dict[str, dict[str, str]] = {}
     for query in source.queries_iter():
         if hasattr(query, "default_text"):
             text = query.default_text()
@@ -278,9 +286,12 @@ def _queries(source: Any, notes: Notes) -> dict[str, str]:
             raise DataError(f"query '{query.query_id}' of type {type(query).__name__} has no text")
         if text.strip():
             queries[str(query.query_id)] = text.strip()
+            others = {name: getattr(query, name) for name in query._fields if name not in KNOWN}
+            if short := short_fields(others):
+                fields[str(query.query_id)] = short
         else:
             notes.add(Code.BLANK_QUERIES, 1)
-    return queries
+    return queries, fields
 
 
 def _qrels(source: Any, notes: Notes, labels: Grades | None) -> dict[str, dict[str, int]]:

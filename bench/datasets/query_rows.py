@@ -28,6 +28,8 @@ class QueryRows:
 
     path: Path
     queries: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Query id -> what else its row says, such as a language; of JSON lines alone."""
     bad: BadRows = field(init=False)
 
     def __post_init__(self) -> None:
@@ -53,7 +55,7 @@ def read_queries(path: Path, notes: Notes) -> QueryRows:
     read = _json_cells if is_json else _tab_cells
     count = 0
     quoted = 0
-    for number, what, value, text in read(path, notes):
+    for number, what, value, text, others in read(path, notes):
         query_id, problem = row_id(value, what)
         if not problem and not text.strip():
             problem = f"query '{query_id}' has no text"
@@ -66,6 +68,8 @@ def read_queries(path: Path, notes: Notes) -> QueryRows:
                 f"query '{query_id}' appears a second time, with another text; ids must be unique"
             )
             raise DataError.at(path, number, problem)
+        if others:
+            rows.fields[query_id] = others
         count += 1
         quoted += len(text) > 2 and text[0] == text[-1] == '"'
     notes.add(Code.REPEATED_QUERIES, count - len(rows.queries), file=path.name)
@@ -75,8 +79,20 @@ def read_queries(path: Path, notes: Notes) -> QueryRows:
     return rows
 
 
-Cells = Iterator[tuple[int, str, object, str]]
-"""A row's line, what its id is called, the id and the text."""
+Cells = Iterator[tuple[int, str, object, str, dict[str, str]]]
+"""A row's line, what its id is called, the id, the text and the other fields."""
+LONGEST_FIELD = 60
+"""Characters of a field that may be a class, such as a language; longer ones are texts."""
+
+
+def short_fields(values: Mapping[str, object]) -> dict[str, str]:
+    """Return the fields of a query that may part queries into classes, as text."""
+    fields: dict[str, str] = {}
+    for name, value in values.items():
+        text = (field_text(value) or "").strip()
+        if text and len(text) <= LONGEST_FIELD:
+            fields[name] = text
+    return fields
 
 
 def _json_cells(path: Path, notes: Notes) -> Cells:
@@ -87,8 +103,8 @@ def _json_cells(path: Path, notes: Notes) -> Cells:
         text = None
         text_key = first_key(row, QUERY_TEXT)
         if text_key:
-            text = field_text(row[text_key])
-        yield number, id_key, value, text or ""
+            text = field_text(row.pop(text_key))
+        yield number, id_key, value, text or "", short_fields(row)
 
 
 def _tab_cells(path: Path, notes: Notes) -> Cells:
@@ -103,7 +119,7 @@ def _tab_cells(path: Path, notes: Notes) -> Cells:
         if "\r" in line:
             raise DataError.at(path, number, LONE_RETURN)
         if not (is_first and _is_header(query_id, text)):
-            yield number, "query id", query_id, text
+            yield number, "query id", query_id, text, {}
         is_first = False
 
 

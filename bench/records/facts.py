@@ -114,6 +114,7 @@ class SuiteFacts(TypedDict, total=False):
     seed: int
     rerankers: list[Any]
     latency: Fields | None
+    slices: list[str]
 
 
 class MachineFacts(TypedDict, total=False):
@@ -235,7 +236,7 @@ def check_timing(values: Stored) -> None:
 
 def check_suite(values: Stored) -> None:
     """Raise ValueError where what is read of a suite is of another type."""
-    _check_types(values, {"seed": int, "rerankers": list, "latency": dict})
+    _check_types(values, {"seed": int, "rerankers": list, "latency": dict, "slices": list})
     if (values.get("seed") or 0) < 0:
         raise FieldProblem("seed", "is below 0")
 

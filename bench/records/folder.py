@@ -148,6 +148,13 @@ class RunFolder:
         return self._distinct(tables.QUERIES)
 
     @cached_property
+    def query_fields(self) -> pd.DataFrame:
+        """What the collections say of the queries measured, such as their language: columns
+        dataset, query, field, value. Empty as `queries` is, and where collections say nothing.
+        """
+        return self._distinct(tables.QUERY_FIELDS)
+
+    @cached_property
     def documents(self) -> pd.DataFrame:
         """Texts, cut, of the documents in someone's top 10: columns dataset, document, text. Empty
         as `queries` is.

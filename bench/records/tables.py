@@ -101,6 +101,8 @@ STAGES = Table(
 )
 """What the stages of a pipeline before its last one scored; the search is number 0."""
 QUERIES = Table("queries", {"dataset": TEXT, "query": TEXT, "text": TEXT})
+QUERY_FIELDS = Table("query_fields", {"dataset": TEXT, "query": TEXT, "field": TEXT, "value": TEXT})
+"""What else a collection says of its queries, such as their language."""
 DOCUMENTS = Table("documents", {"dataset": TEXT, "document": TEXT, "text": TEXT})
 JUDGMENTS = Table("judgments", {"dataset": TEXT, "query": TEXT, "document": TEXT, "grade": WHOLE})
 DIGESTS = Table("digests", {"file": TEXT, "key": TEXT, "rows": WHOLE, "digest": WHOLE})
@@ -115,6 +117,7 @@ TABLES = (
     STAGES,
     LOSSES,
     QUERIES,
+    QUERY_FIELDS,
     DOCUMENTS,
     JUDGMENTS,
 )

@@ -25,6 +25,7 @@ class Texts:
     queries: Sequence[tuple[str, str, str]]
     documents: Sequence[tuple[str, str, str]]
     judgments: Sequence[tuple[str, str, str, int]]
+    query_fields: Sequence[tuple[str, str, str, str]] = ()
 
 
 def of_group(
@@ -34,6 +35,7 @@ def of_group(
     candidates: Iterable[tuple[str, Sequence[str]]],
     tops: Iterable[Iterable[str]],
     texts_of: Callable[[Sequence[str]], Sequence[str]] | None,
+    query_fields: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Texts:
     """What is kept of the trials over one dataset's candidates: `candidates` are by query, `tops`
     holds each trial's best documents of all queries, each once.
@@ -54,7 +56,16 @@ def of_group(
         [(dataset, query_id, _storable(text)) for query_id, text in queries.items()],
         [(dataset, doc_id, text) for doc_id, text in _cut_texts(list(wanted), texts_of)],
         judgments,
+        list(_field_rows(dataset, queries, query_fields or {})),
     )
+
+
+def _field_rows(
+    dataset: str, queries: Iterable[str], query_fields: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[str, str, str, str]]:
+    for query_id in queries:
+        for name, value in query_fields.get(query_id, {}).items():
+            yield dataset, query_id, _storable(name), _storable(value)
 
 
 def _cut_texts(

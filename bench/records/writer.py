@@ -86,6 +86,7 @@ class RunWriter:
         """Add what reports show of one group, which is named by its first trial."""
         rows_of: dict[tables.Table, Sequence[Sequence[Any]]] = {
             tables.QUERIES: kept_texts.queries,
+            tables.QUERY_FIELDS: kept_texts.query_fields,
             tables.DOCUMENTS: kept_texts.documents,
             tables.JUDGMENTS: kept_texts.judgments,
         }

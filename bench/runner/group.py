@@ -321,7 +321,13 @@ class GroupRun:
         if keeps_texts:
             texts_of = questions.dataset.texts
         return texts.of_group(
-            self.group.planned[0].trial.dataset, queries, questions.qrels, lists, tops, texts_of
+            self.group.planned[0].trial.dataset,
+            queries,
+            questions.qrels,
+            lists,
+            tops,
+            texts_of,
+            questions.dataset.extras.get("query_fields"),
         )
 
     def _header(self, scored: Scored, retrieved: Retrieved) -> Fields:

@@ -104,13 +104,18 @@ class Suite(Options):
     store_scores: bool = Field(
         True, description="keep the score that each row gave to each document, in `scores/`"
     )
+    slices: tuple[str, ...] = Field(
+        (),
+        description="fields of the queries by whose classes the report compares rerankers, such as "
+        "language, and `length` and `difficulty`",
+    )
     seed: int = Field(42, ge=0, description="seeds samples, bootstraps and permutations")
 
     _base_dir: Path = PrivateAttr(default=Path())
     _written: dict[str, Any] = PrivateAttr(default_factory=dict)
     _handed: Objects = PrivateAttr(default_factory=dict)
 
-    @field_validator("measures", "devices", mode="before")
+    @field_validator("measures", "devices", "slices", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
@@ -160,7 +165,9 @@ class Suite(Options):
         data["first_stages"] = [part.to_entry() for part in self.first_stages]
         data["rerankers"] = [part.to_entry() for part in self.rerankers]
         # suites that name no pipelines and no executor are those of before
-        del data["pipelines"], data["executor"]
+        del data["pipelines"], data["executor"], data["slices"]
+        if self.slices:
+            data["slices"] = list(self.slices)
         if self.pipelines:
             data["pipelines"] = [pipeline.to_entry() for pipeline in self.pipelines]
         if self.executor.to_entry() != DEFAULT:

@@ -41,6 +41,8 @@ SECTIONS: dict[str, Entry] = {
     "reading": Entry("bench.reports.sections.reading:reading", COMMENT),
     "legend": Entry("bench.reports.sections.reading:legend", PAGE),
     "worth": Entry("bench.reports.sections.worth:worth", DOCUMENTS),
+    "slices": Entry("bench.reports.sections.slices:slices", DOCUMENTS),
+    "orders": Entry("bench.reports.sections.orders:orders"),
     "agreement": Entry("bench.reports.sections.agreement:agreement"),
     "score-measures": Entry("bench.reports.sections.score_measures:errors_of_scores"),
     "stages": Entry("bench.reports.sections.stages:stages"),

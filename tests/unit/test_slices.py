@@ -1,0 +1,127 @@
+"""Classes of queries, and whether two groups of a run agree on an order."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+
+from bench.comparison.orders import order_agreements, tau_b
+from bench.comparison.slices import slicings
+from bench.core.errors import BenchError
+from bench.quality import statistics
+from bench.records.run import Run
+from bench.records.tables import QUERIES, QUERY_FIELDS, path_of, write_rows
+from bench.reports import sliced
+from bench.reports.renderers import render
+from tests.support.made_runs import MEASURE, made_run
+
+RNG = np.random.default_rng(11)
+QUERIES_OF_ALL = 60
+FIRST = np.repeat([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], 10)
+GAINS = np.where(np.arange(QUERIES_OF_ALL) % 2 == 0, 0.1, -0.1)
+VALUES = {
+    "first-stage": FIRST,
+    "a": np.clip(FIRST + GAINS * RNG.uniform(0.5, 1, QUERIES_OF_ALL), 0, 1),
+    "b": np.clip(FIRST + RNG.normal(0, 0.1, QUERIES_OF_ALL), 0, 1),
+    "oracle": np.ones(QUERIES_OF_ALL),
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Every second query is of language en, the others of hi, but for three of de."""
+    folder = tmp_path_factory.mktemp("slices")
+    run = made_run(folder, VALUES)
+    trial = next(iter(run.records))
+    texts, fields = [], []
+    for i in range(QUERIES_OF_ALL):
+        texts.append(("tiny", f"q{i}", "x" * (1 + i // 20)))
+        language = "en" if i % 2 == 0 else "hi"
+        if i in (1, 3, 5):
+            language = "de"
+        fields += [("tiny", f"q{i}", "language", language), ("tiny", f"q{i}", "year", str(i))]
+    write_rows(path_of(run.folder, QUERIES, trial), QUERIES, texts)
+    write_rows(path_of(run.folder, QUERY_FIELDS, trial), QUERY_FIELDS, fields)
+    return Run(run.folder)
+
+
+def test_a_field_parts_the_queries_and_small_classes_are_not_judged(run: Run) -> None:
+    [table] = slicings(run, ["language"])
+    assert [(piece.name, len(piece.queries)) for piece in table.small] == [("de", 3)]
+    result = next(
+        result
+        for result in table.results
+        if (result.piece.name, result.new.trial.reranker) == ("hi", "a")
+    )
+    places = [i for i in range(QUERIES_OF_ALL) if i % 2 and i not in (1, 3, 5)]
+    expected = statistics.difference(
+        list(VALUES["a"][places]), list(FIRST[places]), result.new.run.seed
+    )
+    assert (result.difference.mean, result.difference.p) == pytest.approx(
+        (expected.mean, expected.p)
+    )
+    assert result.mean == pytest.approx(VALUES["a"][places].mean())
+    # a gain and a loss that cancel each other over all queries
+    signs = {
+        r.piece.name: r.difference.mean > 0 for r in table.results if r.new.trial.reranker == "a"
+    }
+    assert signs == {"en": True, "hi": False}
+
+
+def test_p_is_corrected_for_all_rows_and_slices_of_a_table(run: Run) -> None:
+    [table] = slicings(run, ["language"])
+    ps = [result.difference.p for result in table.results]
+    assert len(ps) == 4
+    assert [result.p_holm for result in table.results] == statistics.holm(ps)
+
+
+@pytest.mark.parametrize(
+    ("field", "names"),
+    [
+        ("difficulty", ["hard", "medium", "easy"]),
+        ("length", ["short", "medium", "long"]),
+        ("year", ["low", "medium", "high"]),
+    ],
+)
+def test_numbers_are_cut_into_thirds_and_equal_ones_stay_together(
+    run: Run, field: str, names: list[str]
+) -> None:
+    [table] = slicings(run, [field])
+    pieces = {result.piece.name: result.piece for result in table.results}
+    assert list(pieces) == names
+    assert [len(piece.queries) for piece in pieces.values()] == [20, 20, 20]
+    spans = [piece.span for piece in pieces.values() if piece.span]
+    assert all(before[1] < after[0] for before, after in pairwise(spans))
+
+
+def test_without_fields_all_are_shown_and_an_unknown_one_is_refused(run: Run) -> None:
+    fields = [table.field for table in slicings(run)]
+    assert fields == ["language", "year", "length", "difficulty"]
+    with pytest.raises(BenchError, match="did you mean 'language'"):
+        slicings(run, ["lang"])
+
+
+def test_the_document_says_what_is_left_out_and_how_hard_queries_mislead(run: Run) -> None:
+    text = render(sliced.document(slicings(run, ["language", "difficulty"])), "markdown")
+    assert "Fewer than 10 queries, not judged: de (3)." in text
+    assert "regression to the mean" in text
+    assert f"Thirds by the first stage's {MEASURE}" in text
+    assert "oracle" not in text
+    lines = render(sliced.document(slicings(run, ["language"])), "csv").splitlines()
+    assert len(lines) == 1 + 4 + 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tau_b_is_scipys(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    left, right = rng.integers(0, 5, 9).astype(float), rng.integers(0, 5, 9).astype(float)
+    assert tau_b(left, right) == pytest.approx(kendalltau(left, right).statistic)
+
+
+def test_one_collection_has_no_order_to_agree_with(tmp_path: Path) -> None:
+    values = {"first-stage": FIRST, "a": FIRST, "b": VALUES["b"]}
+    assert order_agreements(made_run(tmp_path, values)) == []
