@@ -1,7 +1,7 @@
 """Run every shipped suite as far as this machine reaches, on some queries and with a short timed
 pass, and verify the folder that each leaves: nothing may differ.
 
-    python scripts/verify_suites.py [--queries 12] [--out FOLDER] [SUITE ...]
+    python scripts/verify_suites.py [--queries 12] [--untimed] [--out FOLDER] [SUITE ...]
 
 Exits 1 where something differs, and names it.
 """
@@ -28,7 +28,7 @@ from bench.verification.wording import sentence
 SHORT = {"queries": 3, "rounds": 1, "offline_pairs": 20, "warmup_max": 2, "span_queries": 1}
 
 
-def shortened(path: Path, folder: Path, queries: int) -> Path:
+def shortened(path: Path, folder: Path, queries: int, *, timed: bool) -> Path:
     """Return a suite of some queries, written next to the run files that it names."""
     fields: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     datasets: list[dict[str, Any]] = []
@@ -38,7 +38,7 @@ def shortened(path: Path, folder: Path, queries: int) -> Path:
             datasets.append({name: {**(options or {}), "queries": queries}})
     fields["datasets"] = datasets
     if fields.get("latency"):
-        fields["latency"] = {**fields["latency"], **SHORT}
+        fields["latency"] = {**fields["latency"], **SHORT} if timed else None
     for run in path.parent.glob("*.run.gz"):
         shutil.copy(run, folder)
     written = folder / path.name
@@ -66,6 +66,7 @@ def main() -> int:
     parser.add_argument("suites", nargs="*", metavar="SUITE")
     parser.add_argument("--queries", type=int, default=12)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--untimed", action="store_true", help="without timed passes")
     arguments = parser.parse_args()
     out = arguments.out or Path(tempfile.mkdtemp())
     out.mkdir(parents=True, exist_ok=True)
@@ -73,7 +74,8 @@ def main() -> int:
     for name in arguments.suites or shipped():
         began = time.perf_counter()
         try:
-            path = shortened(shipped()[name], out, arguments.queries)
+            timed = not arguments.untimed
+            path = shortened(shipped()[name], out, arguments.queries, timed=timed)
             run = bench.run(path, out=out / "results", device="cpu")
         except BenchError as error:
             print(f"{name}: cannot run here: {str(error).splitlines()[0]}")

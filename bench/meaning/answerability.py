@@ -213,13 +213,13 @@ def _probabilities(
     import numpy as np
 
     labels = labels_of(table, default_reading(table))
-    whole = lists_of(table)
+    all_lists = lists_of(table)
     with_answer = np.zeros(len(lists.answerable))
     without = np.zeros(len(lists.remaining))
     try:
         fold_of = fold_numbers(run, table, FOLDS, seed)
         for fold in np.unique(fold_of):
-            others, is_theirs = whole.part(fold_of != fold)
+            others, is_theirs = all_lists.part(fold_of != fold)
             own_map = maps.fitted(recipe.kind, others, labels[is_theirs], recipe.features)
             _fill(with_answer, lists.with_answer, fold_of[lists.answerable] == fold, own_map)
             _fill(without, lists.without, fold_of[lists.remaining] == fold, own_map)
@@ -268,9 +268,9 @@ def _false_accepts(
     accepted = resampling.counts[:, lists.remaining[others]].cumsum(axis=1)
     accepted = np.concatenate([np.zeros((len(accepted), 1)), accepted], axis=1)
     reached = np.searchsorted(-without[others], -with_answer[falling], side="right")
-    kept = weights.cumsum(axis=1)
-    totals = kept[:, -1:]
-    places = (kept >= KEPT * totals - 1e-9).argmax(axis=1)
+    sums = weights.cumsum(axis=1)
+    totals = sums[:, -1:]
+    places = (sums >= KEPT * totals - 1e-9).argmax(axis=1)
     shares = accepted[np.arange(len(accepted)), reached[places]] / np.maximum(accepted[:, -1], 1)
     shares[totals[:, 0] == 0] = np.nan
     place = int(np.ceil(KEPT * len(falling) - 1e-9)) - 1
