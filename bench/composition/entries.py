@@ -18,7 +18,8 @@ from bench.contract.part import Part
 from bench.core.errors import BenchError, SuiteError, nearest
 from bench.core.options import Options
 from bench.core.yaml_source import Source
-from bench.ranking.options import FusionOptions
+from bench.ranking.fusion import Norm
+from bench.ranking.options import FusionNorm, FusionOptions
 from bench.rerankers.composed.options import CutOptions, FuseOptions, SkipOptions
 from bench.retrieval.options import HybridOptions
 from bench.suite.naming import display_name
@@ -94,7 +95,17 @@ def _options(stage: Part) -> dict[str, Any]:
 
 def _fusion(options: FusionOptions) -> Fusion:
     weights = options.weights if isinstance(options.weights, tuple) else None
-    return Fusion(options.by, weights, options.norm, options.k)
+    return Fusion(options.by, weights, _norm(options.norm), options.k)
+
+
+def _norm(norm: FusionNorm) -> Norm:
+    """Return how scores are normalised. Raises BenchError for maps, which a composition has not."""
+    if norm == "calibrated":
+        raise BenchError(
+            "norm: calibrated reads calibration files, and is composed as a row of the run alone: "
+            "run it in the suite, and name its row here"
+        )
+    return norm
 
 
 def _refuse_tuned(options: FusionOptions) -> None:
@@ -116,7 +127,7 @@ def _work(stage: Part, dataset: Stored) -> Work:
     if stage.name == "blend":
         share = _number(options.get("weight", 0.5))
         parts = (_row(options.get("of"), dataset), BEFORE)
-        return Fuse(parts, "weighted", (share, 1 - share), options.get("norm", "z-score"))
+        return Fuse(parts, "weighted", (share, 1 - share), _norm(options.get("norm", "z-score")))
     if stage.name == "skip":
         skip = SkipOptions.model_validate(options)
         rules = skip.when.model_dump(exclude_none=True)

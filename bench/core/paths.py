@@ -32,3 +32,11 @@ def expanded(text: str) -> Path:
         if error.errno == errno.ENAMETOOLONG:
             raise SuiteError(f"{text:.60}... cannot be a path: {error.strerror}") from error
     return path
+
+
+def beside(text: str, folder: Path) -> str:
+    """Return a relative path that is in a folder as an absolute one, other texts unchanged."""
+    path = Path(text)
+    if path.is_absolute() or not (folder / path).exists():
+        return text
+    return str((folder / path).resolve())

@@ -40,14 +40,14 @@ def crossed_ece(
         [distances.reshape(queries, errors.BINS), np.bincount(owners, minlength=queries)]
     )
     fold_of = np.random.default_rng(seed).permutation(np.arange(queries) % FOLDS)
-    whole: list[Matrix] = []
+    measured: list[Matrix] = []
     drawn: list[Matrix] = []
     for fold in range(FOLDS):
         members = by_query[fold_of == fold]
         if len(members):
-            whole.append(members.sum(axis=0, keepdims=True))
+            measured.append(members.sum(axis=0, keepdims=True))
             drawn.append(Resampling(len(members), seed + fold).sums(members))
-    return float(_errors(whole)[0]), _errors(drawn)
+    return float(_errors(measured)[0]), _errors(drawn)
 
 
 def _errors(folds: list[Matrix]) -> FloatArray:

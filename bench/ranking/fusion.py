@@ -96,7 +96,13 @@ def weighted_contributions(lists: Sequence[QueryCandidates], norm: Norm) -> Cont
     """Return the normalised score of each document in each list; the list's lowest where the list
     lacks it, 0 where it is empty.
     """
-    rows = [normalised(ranking.scores, norm) for ranking in lists]
+    return contributions_of(lists, [normalised(ranking.scores, norm) for ranking in lists])
+
+
+def contributions_of(lists: Sequence[QueryCandidates], rows: Sequence[Scores]) -> Contributions:
+    """Return these values of the documents of each list; the lowest of a list where it lacks a
+    document, 0 where it is empty.
+    """
     lowest = [float(min(row, default=0.0)) for row in rows]
     return _contributions(lists, rows, lowest)
 

@@ -12,10 +12,11 @@ from bench.core.options import StageOptions, option
 from bench.ranking.fusion import (
     RANK_CONSTANT,
     Contributions,
-    Norm,
+    contributions_of,
     rrf_contributions,
     weighted_contributions,
 )
+from bench.ranking.score_maps import Other, mapped, used_map
 from bench.ranking.tuning import FusionWeights
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 TUNED = "tuned"
 LARGEST_WEIGHT = 1e6
+
+
+FusionNorm = Literal["z-score", "min-max", "none", "calibrated"]
+CALIBRATED = "calibrated"
+MAPS = "calibrated: a calibration file per part, in their order"
+OTHER = "calibrated: a map that was fitted on other scores is refused, or used with a note"
 
 
 class FusionOptions(StageOptions):
@@ -40,11 +47,16 @@ class FusionOptions(StageOptions):
         decides="scores",
         description="rrf: a part adds weight / (k + rank)",
     )
-    norm: Norm = option(
+    norm: FusionNorm = option(
         "z-score",
         decides="scores",
-        description="weighted: how the scores of a query are put on one scale",
+        description="weighted: how the scores of a query are put on one scale; calibrated: as "
+        "probabilities, by `maps`",
     )
+    maps: tuple[str, ...] | None = option(
+        None, decides="scores", place="elsewhere", added=True, description=MAPS
+    )
+    other: Other = option("refuse", decides="nothing", description=OTHER)
     weights: Literal["tuned"] | tuple[float, ...] | None = option(
         None,
         decides="scores",
@@ -78,7 +90,7 @@ class FusionOptions(StageOptions):
         """Return what each of a query's lists adds to each document, before weights."""
         if self.by == "rrf":
             return rrf_contributions(lists, self.k)
-        return weighted_contributions(lists, self.norm)
+        return normalised_contributions(lists, self.norm, self.maps)
 
     def fixed_weights(self, count: int) -> FusionWeights:
         """Return the weights of this number of parts, equal ones where none are given."""
@@ -105,12 +117,43 @@ class FusionOptions(StageOptions):
         refuse_unused(self.model_fields_set, {"norm": self.by == "weighted"}, "by: weighted")
         uses = dict.fromkeys(("folds", "seed"), self.is_tuned)
         refuse_unused(self.model_fields_set, uses, f"weights: {TUNED}")
+        check_maps(self.model_fields_set, self.norm, self.maps)
         return self
 
     def refuse_other_count(self, count: int) -> None:
         """Raise ValueError where there is not a weight per part."""
         if isinstance(self.weights, tuple) and len(self.weights) != count:
             raise ValueError(f"{len(self.weights)} weights for {count} parts: give one per part")
+        if self.maps is not None and len(self.maps) != count:
+            raise ValueError(f"{len(self.maps)} maps for {count} parts: give a file per part")
+
+
+def normalised_contributions(
+    lists: Sequence[QueryCandidates], norm: FusionNorm, maps: Sequence[str] | None
+) -> Contributions:
+    """Return what each of a query's lists adds to each document, before weights. `maps` are the
+    calibration files of the lists.
+    """
+    if norm != "calibrated":
+        return weighted_contributions(lists, norm)
+    pairs = zip(lists, maps or (), strict=True)
+    rows = [mapped(used_map(path).score_map, ranking.scores) for ranking, path in pairs]
+    return contributions_of(lists, rows)
+
+
+def map_digests(maps: Sequence[str] | None) -> dict[str, object]:
+    """Return what an identity holds of the maps of a fusion; nothing where it has none."""
+    if maps is None:
+        return {}
+    return {"maps": [used_map(path).digest for path in maps]}
+
+
+def check_maps(fields: Iterable[str], norm: FusionNorm, maps: Sequence[str] | None) -> None:
+    """Raise ValueError where maps are missing, or given and not used."""
+    uses = dict.fromkeys(("maps", "other"), norm == CALIBRATED)
+    refuse_unused(fields, uses, f"norm: {CALIBRATED}")
+    if norm == CALIBRATED and maps is None:
+        raise ValueError(f"norm: {CALIBRATED} needs maps: a file of `calibrate` per part")
 
 
 def refuse_unused(fields: Iterable[str], uses: Mapping[str, bool], place: str) -> None:

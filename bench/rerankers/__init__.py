@@ -19,6 +19,7 @@ from bench.contract.stage import Component, Reranker
 from bench.core.errors import SuiteError, nearest_of_many
 from bench.core.handed import is_handed
 from bench.core.options import validated
+from bench.core.paths import beside
 from bench.core.plugins import resolve
 from bench.core.redaction import keep_out
 from bench.rerankers.base import BaseReranker
@@ -198,9 +199,12 @@ def _beside(options: BaseModel, base_dir: Path) -> BaseModel:
     else stays as written.
     """
     may_be_paths = shared(options).paths
-    paths: dict[str, str] = {}
+    paths: dict[str, object] = {}
     for name, value in options:
-        is_relative = isinstance(value, str) and not Path(value).is_absolute()
-        if name in may_be_paths and is_relative and (base_dir / value).exists():
-            paths[name] = str((base_dir / value).resolve())
+        if name not in may_be_paths:
+            continue
+        if isinstance(value, tuple):
+            paths[name] = tuple(beside(path, base_dir) for path in value)
+        elif isinstance(value, str):
+            paths[name] = beside(value, base_dir)
     return options.model_copy(update=paths)

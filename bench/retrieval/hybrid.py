@@ -16,10 +16,13 @@ from bench.contract.requirement import Requirement, requirements_of
 from bench.core.errors import SuiteError
 from bench.core.note import Note
 from bench.core.options import deciding
+from bench.core.paths import beside
 from bench.core.plugins import is_ours
 from bench.datasets.base import Dataset
 from bench.datasets.folds import folds, refuse_shared
 from bench.ranking.fusion import Contributions
+from bench.ranking.options import map_digests
+from bench.ranking.score_maps import MapOnDisk, used_map
 from bench.ranking.tuning import FusionWeights, cross_fitted, fitted
 from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.options import HybridOptions
@@ -42,6 +45,9 @@ class Hybrid(BaseFirstStage):
     Options: ClassVar[type[HybridOptions]] = HybridOptions
 
     def __init__(self, options: HybridOptions, base_dir: Path) -> None:
+        if options.maps is not None:
+            maps = tuple(beside(path, base_dir) for path in options.maps)
+            options = options.model_copy(update={"maps": maps})
         super().__init__(options, base_dir)
         parts: list[tuple[str, BaseFirstStage]] = []
         for part in options.of:
@@ -58,7 +64,7 @@ class Hybrid(BaseFirstStage):
         self._weights: tuple[Dataset, FusionWeights] | None = None
 
     def requirements(self) -> Sequence[Requirement]:
-        requirements: list[Requirement] = []
+        requirements: list[Requirement] = [*map(MapOnDisk, self.options.maps or ())]
         for _, stage in self.parts:
             requirements += requirements_of(stage, stage.origin)
         return requirements
@@ -73,6 +79,7 @@ class Hybrid(BaseFirstStage):
         """Raise what a part raises, and DataError where weights cannot be tuned on these queries.
         Nothing is retrieved.
         """
+        self._map_notes()
         for _, stage in self.parts:
             stage.check(dataset, self._width(depth))
         if dataset is None or not self.options.is_tuned:
@@ -100,7 +107,7 @@ class Hybrid(BaseFirstStage):
         for query_id in query_ids:
             parts = self.options.contributions([each.by_query[query_id] for each in lists])
             by_query[query_id] = parts.ranking(weights.of(query_id)).first(depth)
-        notes: list[Note] = []
+        notes = self._map_notes()
         for (name, _), candidates in zip(self.parts, lists, strict=True):
             notes += [about.at(name) for about in candidates.warnings]
         if self.options.is_tuned:
@@ -145,13 +152,25 @@ class Hybrid(BaseFirstStage):
             "parts": [dict(source, name=name) for name, source in zip(names, parts, strict=True)],
         }
 
+    def _map_notes(self) -> list[Note]:
+        """Return a note per map of another first stage. Raises CalibrationError for one, unless
+        `other` allows it, and what is raised for a file that cannot be used.
+        """
+        notes: list[Note] = []
+        for (name, _), path in zip(self.parts, self.options.maps or (), strict=False):
+            MapOnDisk(path).require()
+            about = used_map(path).refuse_other_first_stage(name, self.options.other)
+            if about is not None:
+                notes.append(about.at(name))
+        return notes
+
     def _settings(self) -> dict[str, object]:
         """Return the options that decide something as they are set."""
         options = self.options
         unused = options.unused
         if options.train is not None:
             unused |= {"folds", "seed"}
-        settings = deciding(options, "scores")
+        settings = deciding(options, "scores") | map_digests(options.maps)
         return {name: value for name, value in settings.items() if name not in unused}
 
     def _weights_for(self, dataset: Dataset) -> FusionWeights:

@@ -21,9 +21,9 @@ from bench.contract.request import CandidateList, Failure
 from bench.core.errors import BenchError, CalibrationError, RerankerError, Unavailable
 from bench.core.note import Code
 from bench.ranking.order import rank
+from bench.ranking.score_maps import in_order_of, mapped
 from bench.records.run import Run
 from bench.rerankers.base import Description, PointwiseReranker
-from bench.rerankers.composed.maps import in_order_of, mapped
 from bench.runner import loop
 from bench.scoring.engine import score
 from bench.serving import hosted

@@ -40,7 +40,7 @@ from bench.rerankers.options import RerankerOptions
 from bench.retrieval.own_document import candidates_of
 from bench.runner.record import candidates_fields
 from tests.support import fake_cohere, tiny_late, tiny_models
-from tests.support.made_maps import CURVE, map_file
+from tests.support.made_maps import CURVE, STEPS, map_file
 
 OLD, NEW = "a" * 40, "b" * 40
 """Two commits of each model of the hub."""
@@ -91,6 +91,9 @@ OWN_EXAMPLES: Mapping[tuple[str, str], Any] = {
     ("fuse", "weights"): [1, 2],
     ("blend", "of"): "word-overlap",
     ("blend", "weight"): 0.25,
+    ("fuse", "maps"): ["curve.json", "curve.json"],
+    ("blend", "maps"): ["curve.json", "curve.json"],
+    ("fuse", "norm"): "min-max",
     ("calibrated", "of"): "word-overlap",
     ("calibrated", "map"): "curve.json",
     ("calibrated", "group"): "en",
@@ -107,12 +110,24 @@ COMPOSED: Mapping[str, Mapping[str, Any]] = {
     "cut": {},
 }
 """Rerankers that are made of others."""
+CALIBRATED: Mapping[str, Any] = {
+    "by": "weighted",
+    "norm": "calibrated",
+    "maps": ["steps.json"] * 2,
+    "other": "note",
+}
+WORDS: Mapping[str, Any] = {"of": ["word-overlap", {"word-overlap": {"name": "b"}}]}
+CALIBRATED_BY_THEIR_OWN = {**CALIBRATED, **WORDS, "other": "refuse"}
 BASES: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("cross-encoder", "adapter"): {"model": "encoder", "revision": None, "adapter": "lora-1"},
     ("cross-encoder", "instruction"): {"model": "judge", "revision": None},
     ("cross-encoder", "label"): {"model": "three", "revision": None, "label": 0},
     ("calibrated", "of"): {"of": CROSS, "other": "note"},
     ("fuse", "norm"): {"by": "weighted"},
+    ("fuse", "maps"): CALIBRATED,
+    ("fuse", "other"): CALIBRATED_BY_THEIR_OWN,
+    ("blend", "maps"): {"norm": "calibrated", "maps": ["steps.json"] * 2, "other": "note"},
+    ("blend", "other"): {"of": "word-overlap", "norm": "calibrated", "maps": ["steps.json"] * 2},
     ("fuse", "folds"): {"weights": "tuned"},
     ("fuse", "seed"): {"weights": "tuned"},
     ("blend", "folds"): {"weight": "tuned"},
@@ -126,6 +141,13 @@ FIRST_STAGE_BASES: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("hybrid", "norm"): {"by": "weighted"},
     ("hybrid", "folds"): {"weights": "tuned", "folds": 2},
     ("hybrid", "seed"): TUNED,
+    ("hybrid", "maps"): CALIBRATED,
+    ("hybrid", "other"): {
+        **CALIBRATED,
+        "of": ["bm25", {"bm25": {"name": "b", "k1": 2}}],
+        "maps": ["of-bm25.json", "of-b.json"],
+        "other": "refuse",
+    },
     ("hybrid", "train"): {
         "weights": "tuned",
         "of": ["bm25", {"bm25": {"name": "b", "k1": 2}}],
@@ -137,6 +159,8 @@ FIRST_STAGE_EXAMPLES: Mapping[tuple[str, str], Any] = {
     ("hybrid", "weights"): [1, 2],
     ("hybrid", "train"): "files:others",
     ("hybrid", "by"): "weighted",
+    ("hybrid", "maps"): ["curve.json"] * 2,
+    ("hybrid", "other"): "note",
 }
 ELSEWHERE = ("weights",)
 """`weights: random` is a class of its own, which the catalogue builds: see the test below."""
@@ -367,6 +391,10 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "q1 0 d1 2\nq1 0 d2 1\nq1 0 d3 0\nq2 0 d3 2\nq2 0 d1 1\nq3 0 d1 1\n"
     )
     (folder / "one.run").write_text("q1 Q0 d1 1 9 x\nq2 Q0 d3 1 9 x\n")
+    for name, score_map in (("steps.json", STEPS), ("curve.json", CURVE)):
+        map_file(folder / name, score_map)
+    for name in ("bm25", "b"):
+        map_file(folder / f"of-{name}.json", reranker="first-stage", first_stage=name)
     (folder / "two.run").write_text("q1 Q0 d2 1 9 x\nq2 Q0 d3 1 9 x\n")
     for number, name in enumerate(("more", "others")):
         other = folder / name

@@ -12,7 +12,7 @@ from bench.calibration.isotonic import Isotonic
 from bench.calibration.maps import ScoreMap
 from bench.calibration.platt import Platt
 from bench.contract.stage import Description
-from bench.rerankers.composed.maps import digests_of
+from bench.ranking.score_maps import digests_of
 from bench.rerankers.description import described
 
 STEPS = Isotonic(scores=[0.1, 0.2, 0.5], probabilities=[0.0, 0.25, 0.75])

@@ -45,6 +45,7 @@ SECTIONS: dict[str, Entry] = {
     "orders": Entry("bench.reports.sections.orders:orders"),
     "agreement": Entry("bench.reports.sections.agreement:agreement"),
     "score-measures": Entry("bench.reports.sections.score_measures:errors_of_scores"),
+    "calibrated-fusions": Entry("bench.reports.sections.calibrated_fusions:fusions"),
     "stages": Entry("bench.reports.sections.stages:stages"),
     "losses": Entry("bench.reports.sections.losses:losses", DOCUMENTS),
     "blame": Entry("bench.reports.sections.losses:blame", TERMINAL),

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.contract.request import CandidateList
-from bench.ranking.fusion import Contributions, weighted_contributions
+from bench.ranking.fusion import Contributions
+from bench.ranking.options import normalised_contributions
 from bench.ranking.tuning import FusionWeights
 from bench.rerankers.composed.base import ordered, scores_before
 from bench.rerankers.composed.options import BlendOptions
@@ -32,7 +33,7 @@ class Blend(Weighted):
 
     def hold(self, parts: Sequence[Component]) -> None:
         super().hold(parts)
-        is_pointwise = self.options.norm == "none" and not self.learns
+        is_pointwise = self.adds_scores and not self.learns
         self.pointwise = is_pointwise and parts[0].reranker.pointwise
 
     def settings(self) -> dict[str, Any]:
@@ -53,4 +54,4 @@ class Blend(Weighted):
 
     def contributions(self, request: CandidateList, scores: Sequence[Any]) -> Contributions:
         lists = [ordered(request.doc_ids, own) for own in (*scores, scores_before(request))]
-        return weighted_contributions(lists, self.options.norm)
+        return normalised_contributions(lists, self.options.norm, self.options.maps)

@@ -13,8 +13,8 @@ from bench.contract.requirement import Requirement
 from bench.contract.stage import Component, Description, Reranker
 from bench.core.errors import CalibrationError
 from bench.core.note import Code, Note, note
+from bench.ranking.score_maps import MapOnDisk, UsedMap, mapped, used_map
 from bench.rerankers.composed.base import Composite, failure_among
-from bench.rerankers.composed.maps import MapOnDisk, UsedMap, mapped, used_map
 from bench.rerankers.composed.options import CalibratedOptions
 from bench.rerankers.description import described
 

@@ -27,7 +27,7 @@ class Fuse(Weighted):
     def hold(self, parts: Sequence[Component]) -> None:
         super().hold(parts)
         # every other sum depends on the other candidates of the query
-        adds_scores = self.options.by == "weighted" and self.options.norm == "none"
+        adds_scores = self.options.by == "weighted" and self.adds_scores
         is_pointwise = all(part.reranker.pointwise for part in parts)
         self.pointwise = adds_scores and is_pointwise and not self.learns
 

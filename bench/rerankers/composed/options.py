@@ -11,8 +11,15 @@ from pydantic import Field, field_validator, model_validator
 
 from bench.contract.part import Part, refuse_same_labels
 from bench.core.options import Kind, Options, option
-from bench.ranking.fusion import Norm
-from bench.ranking.options import TUNED, FusionOptions, refuse_unused
+from bench.ranking.options import (
+    OTHER,
+    TUNED,
+    FusionNorm,
+    FusionOptions,
+    check_maps,
+    refuse_unused,
+)
+from bench.ranking.score_maps import Other
 from bench.rerankers.options import RerankerOptions
 
 
@@ -20,6 +27,7 @@ class FuseOptions(FusionOptions, RerankerOptions):
     """Several rerankers as one."""
 
     holds: ClassVar[Mapping[str, Kind]] = {"of": "rerankers"}
+    paths: ClassVar[tuple[str, ...]] = ("maps",)
 
     of: tuple[Part, ...] = option(
         min_length=2,
@@ -40,6 +48,7 @@ class BlendOptions(RerankerOptions):
     """A reranker's scores with those of the stage before."""
 
     holds: ClassVar[Mapping[str, Kind]] = {"of": "rerankers"}
+    paths: ClassVar[tuple[str, ...]] = ("maps",)
 
     of: Part = option(
         decides="scores", place="elsewhere", description="a reranker, an entry as elsewhere"
@@ -50,11 +59,22 @@ class BlendOptions(RerankerOptions):
         description="of the reranker, 0 to 1; the stage before has the rest. tuned: that of the "
         "best nDCG@10 on queries of other folds",
     )
-    norm: Norm = option(
+    norm: FusionNorm = option(
         "z-score",
         decides="scores",
-        description="how both scores of a query are put on one scale",
+        description="how both scores of a query are put on one scale; calibrated: as "
+        "probabilities, by `maps`",
     )
+    maps: tuple[str, ...] | None = option(
+        None,
+        min_length=2,
+        max_length=2,
+        decides="scores",
+        place="elsewhere",
+        added=True,
+        description="calibrated: the calibration files of the reranker and of the stage before",
+    )
+    other: Other = option("refuse", decides="nothing", description=OTHER)
     folds: int = option(
         5,
         ge=2,
@@ -82,6 +102,7 @@ class BlendOptions(RerankerOptions):
     def _fits(self) -> BlendOptions:
         uses = dict.fromkeys(("folds", "seed"), self.is_tuned)
         refuse_unused(self.model_fields_set, uses, f"weight: {TUNED}")
+        check_maps(self.model_fields_set, self.norm, self.maps)
         return self
 
 
@@ -106,7 +127,7 @@ class CalibratedOptions(RerankerOptions):
         place="elsewhere",
         description="the map of this group of queries, of a file with several",
     )
-    other: Literal["refuse", "note"] = option(
+    other: Other = option(
         "refuse",
         decides="nothing",
         description="a map that was fitted on another reranker's scores is refused, or used with "

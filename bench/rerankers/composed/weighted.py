@@ -9,11 +9,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.request import CandidateList, Failure
+from bench.contract.requirement import Requirement
+from bench.contract.stage import Description
+from bench.core.errors import CalibrationError
 from bench.core.note import Note
 from bench.datasets.folds import folds
 from bench.ranking.fusion import Contributions
+from bench.ranking.options import map_digests
+from bench.ranking.score_maps import MapOnDisk, used_map
 from bench.ranking.tuning import FusionWeights, cross_fitted
 from bench.rerankers.composed.base import Composite, aligned, failure_among
+from bench.rerankers.description import described
 
 if TYPE_CHECKING:
     from bench.contract.request import Outcome
@@ -31,6 +37,50 @@ class Weighted(Composite):
         super().__init__(options, device)
         self.learns = options.is_tuned
         self._qrels: Qrels = {}
+        self._other_maps: list[Note] = []
+
+    @property
+    def adds_scores(self) -> bool:
+        """Whether what is added up of a document depends on no other document of the query."""
+        if self.options.maps is None:
+            return bool(self.options.norm == "none")
+        try:
+            maps = [used_map(path).score_map for path in self.options.maps]
+        except CalibrationError:
+            # check() says so
+            return False
+        return not any(score_map.needs_list for score_map in maps)
+
+    def requirements(self) -> Sequence[Requirement]:
+        return [*map(MapOnDisk, self.options.maps or ()), *super().requirements()]
+
+    def check(self) -> None:
+        for path in self.options.maps or ():
+            MapOnDisk(path).require()
+        super().check()
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), **map_digests(self.options.maps)}
+
+    def load(self) -> None:
+        super().load()
+        if self.options.maps is not None:
+            self.describe()
+
+    def describe(self) -> Description:
+        parts = [Description(**described(part.reranker)) for part in self.parts]
+        return self.described_by(parts)
+
+    def described_by(self, parts: Sequence[Description]) -> Description:
+        """Return what loaded. Raises CalibrationError for a map of another part's scores."""
+        self._other_maps = []
+        # of a blend, the second map is that of whatever comes before
+        maps = self.options.maps or ()
+        for part, description, path in zip(self.parts, parts, maps, strict=False):
+            about = used_map(path).refuse_other(part.name, description, self.options.other)
+            if about is not None:
+                self._other_maps.append(about.at(part.name))
+        return super().described_by(parts)
 
     @property
     @abstractmethod
@@ -58,8 +108,8 @@ class Weighted(Composite):
 
     def notes(self) -> Sequence[Note]:
         if self.own_state is None:
-            return ()
-        return [self.own_state.note(self.weighted_names)]
+            return self._other_maps
+        return [*self._other_maps, self.own_state.note(self.weighted_names)]
 
     def learn(
         self, requests: Sequence[CandidateList], outcomes: Sequence[Sequence[Outcome | None]]

@@ -14,6 +14,7 @@ from bench.calibration.file import Calibration, read
 from bench.calibration.maps import ScoreMap
 from bench.contract.identity import Fields, Identity
 from bench.contract.requirement import Requirement
+from bench.contract.trial import FIRST_STAGE
 from bench.core.digest import digest_of, file_digest
 from bench.core.errors import CalibrationError, RerankerError, Unavailable, nearest
 from bench.core.note import Code, Note, note
@@ -56,6 +57,22 @@ class UsedMap:
             f"({fitted.identity}), and {name} is another system: another model, option, number "
             "format or library version. Fit it again on a run of this one with `rerank-bench "
             "calibrate`, or write `other: note` to use it all the same"
+        )
+
+    def refuse_other_first_stage(self, name: str, other: Other) -> Note | None:
+        """Return the same for a first stage, which is known by its name in the run that the map was
+        fitted on.
+        """
+        fitted = self.calibration.fitted_on
+        if (fitted.reranker, fitted.first_stage) == (FIRST_STAGE, name):
+            return None
+        source = f"{fitted.reranker} over {fitted.first_stage or '?'}"
+        if other == "note":
+            return note(Code.OTHER_MAP, text=source)
+        raise CalibrationError(
+            f"{self.path}: the map was fitted on scores of {source}, and the part is the first "
+            f"stage {name}: fit one on its own row with `rerank-bench calibrate RUN {FIRST_STAGE} "
+            "--first-stage NAME`, or write `other: note` to use it all the same"
         )
 
     def facts(self) -> Fields:
