@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from bench.comparison.pairs import Comparison, Side, compare, sides
 from bench.core.errors import BenchError, nearest
@@ -25,8 +25,6 @@ THIRDS = {
     DIFFICULTY: ("hard", "medium", "easy"),
 }
 NUMBERS = ("low", "medium", "high")
-
-Kind = Literal["field", "length", "difficulty"]
 
 
 class Slice(NamedTuple):
@@ -61,7 +59,6 @@ class Slicing:
     """
 
     group: GroupKey
-    kind: Kind
     field: str
     measure: str
     results: Sequence[SliceResult]
@@ -121,15 +118,7 @@ def _refuse_unknown(fields: Sequence[str], known: Sequence[str]) -> None:
 def _slicing(run: Run, group: GroupKey, field: str, comparisons: Sequence[Comparison]) -> Slicing:
     queries = list(comparisons[0].deltas)
     measure = comparisons[0].measure
-    kind: Kind = "field"
-    if field == LENGTH:
-        kind = "length"
-        slices = _of_numbers(_lengths(run, group[0], queries), THIRDS[LENGTH])
-    elif field == DIFFICULTY:
-        kind = "difficulty"
-        slices = _of_numbers(_difficulties(run, group, measure, queries), THIRDS[DIFFICULTY])
-    else:
-        slices = _of_field(run, group[0], field, queries)
+    slices = slices_of(run, group, field, measure, queries)
     judged = [piece for piece in slices if len(piece.queries) >= LEAST]
     results: list[SliceResult] = []
     for comparison in comparisons:
@@ -138,7 +127,20 @@ def _slicing(run: Run, group: GroupKey, field: str, comparisons: Sequence[Compar
     results = [replace(result, p_holm=p) for result, p in zip(results, corrected, strict=True)]
     small = [piece for piece in slices if len(piece.queries) < LEAST]
     inside = sum(len(piece.queries) for piece in slices)
-    return Slicing(group, kind, field, measure, results, small, len(queries) - inside)
+    return Slicing(group, field, measure, results, small, len(queries) - inside)
+
+
+def slices_of(
+    run: Run, group: GroupKey, field: str, measure: str, queries: Sequence[str]
+) -> list[Slice]:
+    """Return the classes of these queries by a field; none where no query has it. Raises BenchError
+    for `length` where the run keeps no texts, and for `difficulty` without a first stage's row.
+    """
+    if field == LENGTH:
+        return _of_numbers(_lengths(run, group[0], queries), THIRDS[LENGTH])
+    if field == DIFFICULTY:
+        return _of_numbers(_difficulties(run, group, measure, queries), THIRDS[DIFFICULTY])
+    return _of_field(run, group[0], field, queries)
 
 
 def _result(comparison: Comparison, piece: Slice) -> SliceResult:

@@ -9,6 +9,7 @@ speed: 1.10                             # the largest ratio to the baseline's ti
 failures: 0                             # the share of queries whose call may fail
 memory: {max_gib: 8}
 cost: {ratio: 1.05}
+slices: {language: 0.05}                # the same, for each class of the queries
 rerankers:
   cohere-rerank-v3.5: {quality: 0.03, drift: null}
 """
@@ -162,6 +163,11 @@ class RerankerGates(Options):
     )
     memory: MemoryGate | None = None
     cost: CostGate | None = None
+    slices: dict[str, float] | None = Field(
+        None,
+        description="field of the queries, such as language, or length or difficulty -> largest "
+        "acceptable mean loss of the first measure on each of its classes",
+    )
 
     @field_validator(
         "quality", mode="before", json_schema_input_type=float | dict[str, float] | None
@@ -190,6 +196,14 @@ class RerankerGates(Options):
         if isinstance(value, list):
             example = EXAMPLES[str(info.field_name)]
             raise ValueError(f"{_shown(value)} is a list: write such as {example}")
+        return value
+
+    @field_validator("slices")
+    @classmethod
+    def _slice_margins(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        for field, margin in (value or {}).items():
+            if problem := _margin_problem(HEADLINE, margin):
+                raise ValueError(f"{field}: {problem}")
         return value
 
     @field_validator("quality")

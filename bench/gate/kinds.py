@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.gate import drift, limits, probes, quality, scale, speed
+from bench.gate import drift, limits, probes, quality, scale, slices, speed
 from bench.gate.asking import Ask
 
 KINDS: Mapping[str, Ask] = {
     "quality": quality.ask,
+    "slices": slices.ask,
     "drift": drift.ask,
     "scale": scale.ask,
     "probes": probes.ask,

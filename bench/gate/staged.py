@@ -34,6 +34,7 @@ from bench.gate.sequential import sequential_gate
 from bench.gate.speed import stored_speed
 from bench.gate.verdict import Verdict
 from bench.quality.betting import LEAST_QUERIES
+from bench.quality.score_measures import is_of_scores
 from bench.ranking.trec import metadata_path
 from bench.records.folder import ranking_path, record_path
 from bench.records.run import Run
@@ -62,10 +63,11 @@ class StagedCheck:
     observer: Observer = field(default_factory=Observer)
 
     def verdict(self, inconclusive: Literal["pass", "fail"] | None = None) -> Verdict:
-        """Return the verdict. Raises BenchError for gates that need timings, IncomparableError,
-        before anything is scored, where data or candidates are not those of the baseline.
+        """Return the verdict. Raises BenchError for gates that a part of the queries does not
+        serve, IncomparableError where data or candidates are not those of the baseline, both before
+        anything is scored.
         """
-        self._refuse_timings()
+        self._refuse_other_gates()
         caches = ScoreCaches(since=time.time_ns() if self.fresh else 0)
         with tempfile.TemporaryDirectory(prefix="rerank-bench-") as place:
             last: dict[str, Run] = {}
@@ -83,15 +85,23 @@ class StagedCheck:
                 )
         return replace(verdict, notes=(*verdict.notes, *self._notes(last)))
 
-    def _refuse_timings(self) -> None:
+    def _refuse_other_gates(self) -> None:
         for name in {status.trial.reranker for status in self.baseline.info.trials}:
             questions = self.gates.of(name)
-            for gate, limit in (("speed", questions.speed), ("memory", questions.memory)):
-                if limit is not None:
-                    raise BenchError(
-                        f"--sequential takes no timings, and the gates ask for the {gate} of "
-                        f"{name}: run the suite and check its run, or leave that gate out"
-                    )
+            others = [measure for measure in questions.quality or {} if is_of_scores(measure)]
+            limits = {
+                "speed": questions.speed,
+                "memory": questions.memory,
+                "probes": questions.probes,
+                "slices": questions.slices,
+            }
+            others += [gate for gate, limit in limits.items() if limit is not None]
+            if others:
+                raise BenchError(
+                    f"--sequential judges rankings query by query, and the gates ask for "
+                    f"{', '.join(others)} of {name}: run the suite and check its run, or leave "
+                    "that out"
+                )
 
     def _notes(self, last: Mapping[str, Run]) -> Iterator[str]:
         """Yield how many queries were scored, and what is not guarded."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.comparison.slices import LEAST, Slice, SliceResult, Slicing
+from bench.comparison.slices import DIFFICULTY, LEAST, LENGTH, Slice, SliceResult, Slicing
 from bench.core.counting import counted
 from bench.reports import cells
 from bench.reports.document import (
@@ -65,7 +65,7 @@ def blocks(slicings: Sequence[Slicing]) -> Iterator[Block]:
             yield Paragraph((f"{counted(slicing.without, 'query')} without {slicing.field}.",))
     if slicings:
         yield Paragraph((EXPLANATION,), quiet=True)
-    if any(slicing.kind == "difficulty" for slicing in slicings):
+    if any(slicing.field == DIFFICULTY for slicing in slicings):
         yield Paragraph((REGRESSION,), quiet=True)
 
 
@@ -79,9 +79,9 @@ def _about(slicing: Slicing) -> str:
 
 def _cut(slicing: Slicing) -> str:
     """Return how queries are cut by a number; empty where they are not."""
-    if slicing.kind == "length":
+    if slicing.field == LENGTH:
         return "Thirds by the characters of the query; equal ones are in one slice."
-    if slicing.kind == "difficulty":
+    if slicing.field == DIFFICULTY:
         by = f"the first stage's {slicing.measure}"
         return f"Thirds by {by} on the query; equal ones are in one slice."
     return ""

@@ -93,6 +93,20 @@ def test_of_a_finished_run_it_says_when_it_was_certain(place: Place, tmp_path: P
     assert f"certain after {after} of {QUERIES} queries" in verdict.gates[0].remark
 
 
+@pytest.mark.parametrize("gates", ["speed: 1.1", "quality: {ECE: 0.05}", "memory: {max_gib: 1}"])
+def test_gates_that_a_part_of_the_queries_does_not_serve_are_refused(
+    place: Place, tmp_path: Path, gates: str
+) -> None:
+    suite_file, gates_file = tmp_path / "suite.yaml", tmp_path / "gates.yaml"
+    suite_file.write_text(yaml.safe_dump(suite(place.log)))
+    gates_file.write_text(gates)
+    baseline = str(place.folder / "kept" / "small")
+    words = ("--baseline", baseline, "--gates", str(gates_file), "--sequential")
+    result = command("check", str(suite_file), *words, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "--sequential judges rankings query by query" in result.stderr
+
+
 def test_other_queries_are_refused_before_anything_is_scored(place: Place) -> None:
     place.log.unlink(missing_ok=True)
     file = place.folder / "other.yaml"

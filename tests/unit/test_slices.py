@@ -12,6 +12,7 @@ from scipy.stats import kendalltau
 from bench.comparison.orders import order_agreements, tau_b
 from bench.comparison.slices import slicings
 from bench.core.errors import BenchError
+from bench.gate import Gates, check
 from bench.quality import statistics
 from bench.records.run import Run
 from bench.records.tables import QUERIES, QUERY_FIELDS, path_of, write_rows
@@ -125,3 +126,29 @@ def test_tau_b_is_scipys(seed: int) -> None:
 def test_one_collection_has_no_order_to_agree_with(tmp_path: Path) -> None:
     values = {"first-stage": FIRST, "a": FIRST, "b": VALUES["b"]}
     assert order_agreements(made_run(tmp_path, values)) == []
+
+
+def test_a_gate_sees_a_loss_in_one_class_that_the_mean_hides(tmp_path: Path) -> None:
+    """One language loses .1 and the other gains it."""
+    values = {"first-stage": FIRST, "a": np.full(QUERIES_OF_ALL, 0.5)}
+    old = made_run(tmp_path, values, name="old")
+    shifts = np.where(np.arange(QUERIES_OF_ALL) % 2 == 0, 0.1, -0.1)
+    shifts += RNG.normal(0, 0.005, QUERIES_OF_ALL)
+    new = made_run(tmp_path, {**values, "a": values["a"] + shifts}, name="new")
+    rows = []
+    for i in range(QUERIES_OF_ALL):
+        language = "de" if i in (1, 3, 5) else ("en", "hi")[i % 2]
+        rows.append(("tiny", f"q{i}", "language", language))
+    trial = next(iter(new.records))
+    write_rows(path_of(new.folder, QUERY_FIELDS, trial), QUERY_FIELDS, rows)
+    gates = Gates(quality={MEASURE: 0.04}, drift=None, slices={"language": 0.05, "shoe": 0.05})
+    verdict = check(Run(new.folder), old, gates)
+    outcomes = {gate.name: gate.outcome for gate in verdict.gates}
+    assert outcomes == {
+        f"quality {MEASURE}": "pass",
+        f"quality {MEASURE}, language en": "pass",
+        f"quality {MEASURE}, language hi": "fail",
+        "quality by shoe": "incomparable",
+    }
+    assert any("not judged: de (3)" in gate.remark for gate in verdict.gates)
+    assert verdict.exit_code == 1
