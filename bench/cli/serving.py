@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.arguments import PATH, count_option, options_of
+from bench.cli.arguments import PATH, RUN, count_option, options_of
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.contract.stage import Description
+    from bench.records.run import Run
     from bench.serving.hosted import Hosted, Scale
 
 LOCAL = ("127.0.0.1", "localhost")
@@ -45,6 +46,13 @@ SUITES = (".yaml", ".yml", ".json")
     "--pipeline",
     metavar="NAME",
     help="The row of a suite to serve, where the first argument is a suite that has several.",
+)
+@click.option(
+    "--learned",
+    type=RUN,
+    metavar="RUN",
+    help="A finished run of the suite: tuned weights, learned thresholds and models are those that "
+    "it learned of all judged queries.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option(
@@ -92,6 +100,7 @@ def serve(
     host: str,
     port: int,
     pipeline: str | None,
+    learned: Run | None,
     device: str,
     options: tuple[str, ...],
     aliases: tuple[str, ...],
@@ -110,6 +119,7 @@ def serve(
     rerank-bench serve minilm-l6
     rerank-bench serve my-suite.yaml --pipeline cascade
     rerank-bench serve winner.json
+    rerank-bench serve my-suite.yaml --pipeline blend --learned results/my-suite/RUN
     rerank-bench serve cross-encoder -o model=./my-model -o max_length=256 --port 9000
     rerank-bench serve minilm-l6 --alias rerank-v3.5 --scores sigmoid
     rerank-bench serve minilm-l6 --calibration calibration.json --scores probability
@@ -139,9 +149,17 @@ def serve(
                 "{of: ..., map: FILE}`"
             )
         model = of_suite(
-            described_suite(reranker), pipeline, place, aliases=aliases, scale=scale, limits=limits
+            described_suite(reranker),
+            pipeline,
+            place,
+            aliases=aliases,
+            scale=scale,
+            limits=limits,
+            learned=learned,
         )
     else:
+        if learned is not None:
+            raise BenchError("--learned is of a suite's row: a reranker learns nothing in a run")
         model = hosted.build(
             reranker,
             options_of(options),

@@ -22,12 +22,14 @@ from bench.composition.entries import chain_of, entries
 from bench.composition.grammar import read
 from bench.composition.grid import blends, grid
 from bench.composition.measuring import PerMeasure
+from bench.composition.own import own_pipelines
 from bench.composition.prices import RowPrice, price_of, row_price
 from bench.composition.steps import NotStored
 from bench.composition.stored import Stored, stored
 from bench.composition.times import Forecasts, StageTimes, pairs_of, stage_times, together
 from bench.core.errors import BenchError, DataError
 from bench.datasets.folds import folds
+from bench.latency.columns import Interval
 from bench.quality import statistics
 from bench.records.measure import resolve_measure
 from bench.records.run import Run
@@ -77,7 +79,10 @@ class Composing:
     def run(self, pipelines: Sequence[Chain], *, tuned: bool) -> Composition:
         self.dataset.verify()
         self.left_out |= self.dataset.left_out
+        # after the grid, which holds no hybrids but its own
         chains = pipelines or grid(self.dataset)
+        if not pipelines:
+            chains = list(dict.fromkeys([*chains, *self.own]))
         composed = list(self._measured(chains, refuse=bool(pipelines)))
         if tuned and not pipelines:
             composed += self.tuned_blends()
@@ -119,6 +124,7 @@ class Composing:
                 forecast,
                 price_of(chain, self.prices, self.dataset.measuring.shares),
                 pairs_of(chain),
+                timed=self.own.get(chain),
             )
 
     def tuned_blends(self) -> Iterator[ComposedPipeline]:
@@ -177,6 +183,11 @@ class Composing:
             estimate = statistics.estimate(values, self.run_folder.seed)
             intervals = self.forecasts.intervals(pipeline.chain)
             yield replace(pipeline, on_front=True, estimate=estimate, intervals=intervals)
+
+    @cached_property
+    def own(self) -> dict[Chain, Interval | None]:
+        """The pipelines that the run measured itself, with their timed medians."""
+        return own_pipelines(self.run_folder, self.dataset)
 
     @cached_property
     def forecasts(self) -> Forecasts:

@@ -93,8 +93,21 @@ class ComposedPipeline:
     on_front: bool = False
     estimate: Estimate | None = None
     """The mean with its interval, of those on the front."""
+    timed: Interval | None = None
+    """The median of one that the run timed itself, end to end."""
     intervals: tuple[Interval, Interval] | None = None
     """p50 and p95 with theirs, of those on the front whose stages were timed at several depths."""
+
+    @property
+    def is_as_forecast(self) -> bool | None:
+        """Whether the forecast of the median lies within the interval of the timed one; None where
+        one of them is not known.
+        """
+        if self.timed is None or self.latency is None:
+            return None
+        if self.timed.low is None or self.timed.high is None:
+            return None
+        return self.timed.low <= self.latency.p50_ms <= self.timed.high
 
     @property
     def name(self) -> str:

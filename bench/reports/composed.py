@@ -86,6 +86,10 @@ def table(composition: Composition, pipelines: Sequence[ComposedPipeline]) -> Ta
         Column(measure, measure, better="higher", priority=0),
         _times("p50", is_needed=is_timed and not by_p95),
         _times("p95", is_needed=is_timed and by_p95),
+        Column("timed", "timed p50 ms", "end to end, where the run timed it", priority=3),
+        Column(
+            "as_forecast", "forecast", "against the interval of the timed p50", "left", priority=3
+        ),
         Column("usd", "$/1k", better="lower", priority=usd),
         Column("pairs", "pairs", "documents scored per query, at most", priority=5),
         Column(
@@ -95,6 +99,8 @@ def table(composition: Composition, pipelines: Sequence[ComposedPipeline]) -> Ta
     ]
     if not any(pipeline.tuning for pipeline in pipelines):
         columns = columns[:-1]
+    if all(pipeline.timed is None for pipeline in pipelines):
+        columns = [column for column in columns if column.key not in ("timed", "as_forecast")]
     rows = [_row(composition, pipeline) for pipeline in pipelines]
     return Table("pipeline", columns, rows, title(composition))
 
@@ -117,6 +123,8 @@ def _row(composition: Composition, pipeline: ComposedPipeline) -> Row:
         composition.measure: quality,
         "p50": _time(pipeline, 0),
         "p95": _time(pipeline, 1),
+        "timed": _timed(pipeline),
+        "as_forecast": cells.text(_place(pipeline)),
         "usd": cells.money(pipeline.usd_per_1000),
         "pairs": cells.count(pipeline.pairs),
         FRONT: cells.text(mark),
@@ -135,6 +143,22 @@ def _time(pipeline: ComposedPipeline, number: int) -> Cell:
     value = (forecast.p50_ms, forecast.p95_ms)[number]
     reason = f"{forecast.queries} distinct queries were timed"
     return cells.duration(value, hosted=forecast.is_hosted, reason=reason)
+
+
+def _timed(pipeline: ComposedPipeline) -> Cell:
+    if pipeline.timed is None:
+        return cells.missing("the run did not time it")
+    is_hosted = pipeline.latency is not None and pipeline.latency.is_hosted
+    return cells.duration(*pipeline.timed, hosted=is_hosted)
+
+
+def _place(pipeline: ComposedPipeline) -> str:
+    """Return where the forecast of a median lies: within the interval of the timed one, outside,
+    or nothing where one of them is not known.
+    """
+    if pipeline.is_as_forecast is None:
+        return ""
+    return "within" if pipeline.is_as_forecast else "outside"
 
 
 def _tuning(pipeline: ComposedPipeline) -> str:
@@ -158,6 +182,14 @@ def sentences(composition: Composition, count: int, limit: int | None) -> Iterat
         yield (
             "Where a row was timed at one depth, its time at others is taken in proportion to "
             "its documents: a latency.sweep times several depths, and gives intervals."
+        )
+    places = [_place(pipeline) for pipeline in composition.pipelines]
+    timed = len(places) - places.count("")
+    if timed:
+        yield (
+            f"The run timed {counted(timed, 'pipeline')} of these end to end: the forecast of the "
+            f"p50 is within the 95 % interval of the timed one for {places.count('within')}, and "
+            f"outside for {places.count('outside')}."
         )
     if composition.unsearched:
         names = ", ".join(composition.unsearched)
@@ -204,6 +236,14 @@ def _flat(composition: Composition, pipeline: ComposedPipeline) -> Record:
     if pipeline.tuning is not None:
         row["tuned_on"] = min(pipeline.tuning.queries)
     row |= dict.fromkeys(("p50_ms", "p95_ms", "p95_low_ms", "p95_high_ms", "forecast"))
+    row |= dict.fromkeys(("timed_p50_ms", "timed_p50_low_ms", "timed_p50_high_ms", "p50_forecast"))
+    if pipeline.timed is not None:
+        row |= {
+            "timed_p50_ms": pipeline.timed.value,
+            "timed_p50_low_ms": pipeline.timed.low,
+            "timed_p50_high_ms": pipeline.timed.high,
+            "p50_forecast": _place(pipeline) or None,
+        }
     if pipeline.latency is not None:
         row |= {
             "p50_ms": pipeline.latency.p50_ms,

@@ -18,6 +18,7 @@ from bench.datasets.base import Dataset
 from bench.pipelines.handing import aligned, standing
 from bench.pipelines.pipeline import Pipeline, Step
 from bench.serving.hosted import Hosted, Scale, refuse_without_map
+from bench.serving.learned import with_learned
 from bench.serving.limits import Limits
 from bench.serving.problem import Problem
 from bench.serving.search import Hit, Search
@@ -27,6 +28,7 @@ from bench.suite.suite import Suite
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
+    from bench.records.run import Run
     from bench.serving.shapes import Question
 
 ASKED = "\0 asked"
@@ -81,6 +83,11 @@ class HostedPipeline(Hosted):
     def searches(self) -> bool:
         return True
 
+    @property
+    def stages(self) -> Sequence[Step]:
+        """The stages after the search."""
+        return self._pipeline.steps
+
     def load(self) -> None:
         """Raises what a stage's `load` raises, and RerankerError for one that learns from the lists
         of a run: a server has none.
@@ -90,9 +97,9 @@ class HostedPipeline(Hosted):
             if step.reranker.is_untrained:
                 raise RerankerError(
                     f"'{step.name}' learns from the lists of a run, which a server does not have: "
-                    "give its weights or thresholds as numbers (the run's record has those that "
-                    "were learned); an ltr serves right after the first stage, or from its file "
-                    "by load"
+                    "run the suite and give the run by --learned, give its weights or thresholds "
+                    "as numbers, or serve the winner.json of `tune`, which holds them; an ltr "
+                    "serves right after the first stage, or from its file by load"
                 )
 
     def info(self) -> dict[str, object]:
@@ -205,8 +212,10 @@ def of_suite(
     aliases: Sequence[str] = (),
     scale: Scale = "raw",
     limits: Limits | None = None,
+    learned: Run | None = None,
 ) -> HostedPipeline:
-    """Return a row of a suite, not loaded yet: the one of this name, or the only one.
+    """Return a row of a suite, not loaded yet: the one of this name, or the only one; with what a
+    run has learned of it, where one is given by `learned`.
 
     Raises SuiteError where there is no such row or several, BenchError for one that cannot search.
     """
@@ -215,6 +224,10 @@ def of_suite(
     if row.planned.status.status != "pending":
         raise SuiteError(f"{row.full_name}: {row.planned.status.reason}")
     dataset = datasets.load(group.dataset.name, group.dataset.options, suite.base_dir, suite.seed)
+    if learned is not None:
+        suite = with_learned(suite, group, row.planned, dataset, learned)
+        row = _row(suite, None, device)
+        trial, group = row.planned.trial, row.group
     pipeline = row.planned.pipeline
     if pipeline is None:
         part = group.first_stage

@@ -14,17 +14,15 @@ from bench.contract.candidates import Candidates
 from bench.contract.part import Part
 from bench.core.progress import Observer
 from bench.quality.questions import Questions
-from bench.records.run import Run
 from bench.records.schema import Record
 from bench.retrieval.requests import Requests
 from bench.runner.retrieve import Retrieved, retrieve
+from bench.serving.learned import model_file
 from bench.suite.naming import display_name
 from bench.suite.planning import Group, plan
+from bench.suite.settled import is_settled, settled
 from bench.suite.suite import Suite
-from bench.tuning.settled import is_settled, settled
 
-MODELS = "models"
-"""The folder of a run with its trained models."""
 NAMED = "a pipeline that the suite names: what is composed is made of its first stages and rows"
 
 
@@ -93,18 +91,6 @@ def hybrid_part(hybrid: Hybrid, entries: Mapping[str, Part]) -> Part:
         "retrieve": hybrid.width,
     }
     return Part(name="hybrid", options=options | hybrid.fusion.options())
-
-
-def model_file(run: Run, record: Record) -> Path | None:
-    """Return the file of a row's model that was trained on all judged queries; None where the row
-    trained none, or the run has it no more.
-    """
-    for learned in record.learned:
-        for name in learned.files:
-            path = run.folder / MODELS / name
-            if ".fold-" not in name and path.is_file():
-                return path
-    return None
 
 
 def _pipelines(group: Group) -> dict[str, str]:

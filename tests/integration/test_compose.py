@@ -19,6 +19,7 @@ import bench
 from bench.composition.entries import chain_of, entries
 from bench.composition.grammar import read
 from bench.composition.grid import grid
+from bench.composition.own import own_pipelines
 from bench.composition.steps import NotStored
 from bench.composition.stored import stored
 from bench.core.errors import BenchError, RecordError
@@ -157,6 +158,29 @@ def test_the_stored_scores_give_the_values_of_the_run_itself(finished: Run) -> N
     dataset.verify()
 
 
+def test_the_pipelines_of_the_run_are_among_those_of_the_grid(finished: Run) -> None:
+    (dataset,) = stored(finished)
+    assert {str(chain) for chain in own_pipelines(finished, dataset)} == set(LINES.values())
+    (composition,) = bench.compose(finished, tuned=False)
+    names = {pipeline.name for pipeline in composition.pipelines}
+    assert names >= set(LINES.values())
+
+
+def test_rules_by_scores_leave_something_out(finished: Run) -> None:
+    """Otherwise these pipelines would be others, and equal for no reason."""
+    (dataset,) = stored(finished)
+    for name in ("unsure", "low", "half", "third", "within", "above"):
+        chain = read(LINES[name], dataset)
+        dataset.measuring.values(chain)
+        shares = [
+            share
+            for prefix, by_query in dataset.measuring.shares.items()
+            if prefix.steps == chain.steps[: len(prefix.steps)]
+            for share in by_query.values()
+        ]
+        assert min(shares) < max(shares), name
+
+
 def test_named_pipelines_are_composed_alone(finished: Run) -> None:
     (composition,) = bench.compose(finished, ["bm25:30 > red:10 > blue", "bm25:10 > red"])
     names = [pipeline.name for pipeline in composition.pipelines]
@@ -263,7 +287,7 @@ def test_first_stages_of_one_dataset_are_joined(tmp_path: Path) -> None:
         "name": "joined",
         "datasets": [{"embedded:everyday": {"queries": 12}}],
         "first_stages": ["bm25", flat],
-        "rerankers": [RED, BLUE],
+        "rerankers": [RED, BLUE, {"cascade": {"name": "row", "stages": [keep(RED, 5), BLUE]}}],
         "pipelines": [
             {"name": "deep", "stages": [{"hybrid": {**both, "keep": 15}}, RED]},
             {
@@ -310,6 +334,10 @@ def test_first_stages_of_one_dataset_are_joined(tmp_path: Path) -> None:
         "ranks": "hybrid(bm25 1, flat 3, k 10):15 > blue",
     }
     named = {entry["name"]: entry for entry in suite["pipelines"]}
+    own = {str(chain) for chain in own_pipelines(run, dataset)}
+    rows = {"bm25:15 > red:5 > blue", "flat:15 > red:5 > blue"}
+    # the other hybrids are first stages of the run by names of their own
+    assert own >= {lines["deep"], lines["flatter"], *rows}
     for name, line in lines.items():
         (trial,) = [row.trial for row in run.rows if row.trial.reranker == name]
         chain = read(line, dataset)

@@ -19,7 +19,9 @@ import yaml
 
 import bench
 from bench.core.errors import RerankerError, SuiteError
+from bench.records.run import Run
 from bench.serving.hosted_pipeline import HostedPipeline, described_suite, of_suite
+from bench.serving.search import Search
 from bench.serving.server import RerankServer
 from bench.suite import suite as suites
 
@@ -258,3 +260,67 @@ def test_the_command_serves_a_suite_until_it_is_told_to_stop(cache: Path, tmp_pa
         assert len(answer.json()["results"]) == 1
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+
+
+WORDS: dict[str, Any] = {"word-overlap": {"name": "words"}}
+LEARNING: dict[str, Any] = {
+    "name": "learning",
+    "datasets": [{"embedded:everyday": {"queries": 15}}],
+    "rerankers": [
+        {"blend": {"name": "mixed", "of": WORDS, "weight": "tuned", "folds": 2}},
+        {
+            "cascade": {
+                "name": "unsure",
+                "stages": [
+                    {"ltr": {"keep": 6}},
+                    {"skip": {"of": WORDS, "when": {"margin_quantile": 0.5}, "folds": 2}},
+                ],
+            }
+        },
+    ],
+    "measures": ["nDCG@10"],
+    "depth": 10,
+    "latency": None,
+    "devices": ["cpu"],
+}
+
+
+@pytest.fixture(scope="module")
+def learned(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return bench.run(LEARNING, out=tmp_path_factory.mktemp("learned"), device="cpu")
+
+
+def test_what_a_run_learned_serves_its_rows(learned: Run) -> None:
+    suite = suites.load(LEARNING)
+    query = Search("how long do I boil an egg", 3, True, None)
+    for name in ("mixed", "unsure"):
+        row = of_suite(suite, name, "cpu", learned=learned)
+        row.load()
+        try:
+            hits, _ = row.search(query)
+            options = [step.reranker.options for step in row.stages]
+        finally:
+            row.close()
+        assert len(hits) == 3
+        (record,) = [own for own in learned.records.values() if own.trial.reranker == name]
+        facts: Any = record.description["facts"]
+        if name == "mixed":
+            assert options[-1].weight == facts["weights"]["overall"][0]
+        else:
+            thresholds = facts["stages"][1]["thresholds"]
+            assert options[-1].when.margin_below == thresholds["overall"]
+            assert Path(options[0].load).parent == learned.folder / "models"
+
+
+def test_a_run_of_something_else_has_learned_nothing_for_a_row(learned: Run) -> None:
+    with pytest.raises(RerankerError, match="give the run by --learned"):
+        of_suite(suites.load(LEARNING), "mixed", "cpu").load()
+    other = {**LEARNING, "rerankers": [{"blend": {"name": "mixed", "of": WORDS, "weight": 0.5}}]}
+    with pytest.raises(SuiteError, match="its row 'mixed' has other options than the suite's"):
+        of_suite(suites.load(other), None, "cpu", learned=learned)
+    fewer = {**LEARNING, "datasets": [{"embedded:everyday": {"queries": 14}}]}
+    with pytest.raises(SuiteError, match="it was run over other data"):
+        of_suite(suites.load(fewer), "mixed", "cpu", learned=learned)
+    deeper = {**LEARNING, "depth": 11}
+    with pytest.raises(SuiteError, match="no row 'mixed' over everyday, bm25, depth 11"):
+        of_suite(suites.load(deeper), "mixed", "cpu", learned=learned)

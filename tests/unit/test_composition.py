@@ -11,8 +11,10 @@ import pytest
 from bench.composition.chain import Chain
 from bench.composition.composed import ComposedPipeline, Composition, Limits, front
 from bench.composition.prices import RowPrice, price_of
+from bench.composition.rules import SkipRule
 from bench.composition.times import Forecast, Forecasts, StageTimes, pairs_of
-from bench.composition.works import Cut, Fuse, Rank, Step
+from bench.composition.works import Cut, Fuse, Rank, Skip, Step
+from bench.latency.columns import Interval
 from bench.reports import composed as report
 from bench.reports.plots import composed as picture
 from bench.reports.renderers.screen import screen
@@ -118,6 +120,45 @@ def test_a_picture_names_each_pipeline_at_its_own_point() -> None:
     figure = picture.figure(Composition("d", "nDCG@10", 80, (untimed, timed)))
     labels = {label.get_text(): label.xy for label in figure.axes[0].texts}
     assert labels == {"timed:10": (10.0, 0.5), "untimed:10": (5.0, 0.6)}
+
+
+@pytest.mark.parametrize(("ms", "place"), [(95.0, "within"), (110.0, "within"), (111.0, "outside")])
+def test_a_forecast_is_compared_with_the_timed_median(ms: float, place: str) -> None:
+    """Where the run timed the pipeline itself: by the interval of its median."""
+    timed = replace(pipeline("timed", 0.5, ms), timed=Interval(100.0, 95.0, 110.0))
+    assert timed.is_as_forecast is (place == "within")
+    composition = Composition("d", "nDCG@10", 80, (timed, pipeline("other", 0.4, 3.0)))
+    first, second = report.table(composition, composition.pipelines).rows
+    assert first.cells["as_forecast"].text == place
+    assert first.cells["timed"].number == 100.0
+    assert (second.cells["as_forecast"].text, second.cells["timed"].number) == ("", None)
+    row, other = report.flat(composition)
+    columns = ("timed_p50_ms", "timed_p50_low_ms", "timed_p50_high_ms", "p50_forecast")
+    assert [row[name] for name in columns] == [100.0, 95.0, 110.0, place]
+    assert [other[name] for name in columns] == [None] * 4
+    counts = {"within": "1, and outside for 0", "outside": "0, and outside for 1"}
+    assert counts[place] in " ".join(report.sentences(composition, 2, None))
+
+
+def test_a_run_that_timed_no_pipeline_has_no_column_of_it() -> None:
+    composition = Composition("d", "nDCG@10", 80, (pipeline("a", 0.5, 1.0),))
+    keys = {column.key for column in report.table(composition, composition.pipelines).columns}
+    assert not keys & {"timed", "as_forecast"}
+
+
+def test_a_stage_for_some_queries_takes_its_time_for_these_alone() -> None:
+    chain = Chain("bm25", 100, (Step(Skip("once", SkipRule("margin_below", 1.0))),))
+    shares = {chain: {"q1": 0.0, "q2": 1.0}}
+    forecasts = Forecasts({"once": ONCE}, {"bm25": SEARCH}, shares=shares)
+    assert forecasts.samples(chain).tolist() == [[1.0], [203.0]]
+    tokens = {"once": RowPrice(2.0, 100.0)}
+    assert price_of(chain, tokens, shares) == 1.0
+    half = {chain: {"q1": 0.5, "q2": 1.0}}
+    assert price_of(chain, tokens, half) == 1.5
+    assert price_of(chain, {"once": RowPrice(2.0, 100.0, by_tokens=False)}, half) == 2.0
+    (forecast,) = Forecasts({"once": ONCE}, {"bm25": SEARCH}, shares=half).of([chain])
+    assert forecast is not None
+    assert forecast.basis == "proportional"
 
 
 HEADS = {"": ["nDCG@10", "~p50 ms", "front"], "p95": ["nDCG@10", "~p95 ms", "front"]}

@@ -13,8 +13,8 @@ import pytest
 from bench.composition.chain import Chain
 from bench.composition.works import Rank, Step
 from bench.contract.part import Part
+from bench.suite.settled import is_settled, settled
 from bench.tuning.search import Probe, Queries, probed
-from bench.tuning.settled import is_settled, settled
 from bench.tuning.stage_bench import StageBench
 
 Calls = Mapping[str, Mapping[str, list[float]]]
