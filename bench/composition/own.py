@@ -66,5 +66,5 @@ def _entries(run: Run) -> Iterator[tuple[tuple[str, str], PipelineEntry]]:
         if is_cascade(part):
             for first in firsts:
                 name = display_name(first)
-                entry = cascade_entry(part, Part(name=name))
+                entry = cascade_entry(part, Part(name=name, options=None))
                 yield (display_name(part), name), entry
