@@ -16,6 +16,7 @@ import bench
 from bench import rerankers
 from bench.contract.request import CandidateList
 from bench.core.errors import BenchError
+from bench.core.note import Code, Note
 from bench.latency import child, fresh_process, timed_pass
 from bench.latency.columns import P50
 from bench.latency.fresh_process import ask
@@ -28,7 +29,7 @@ from tests.support.fake_clock import FakeClock
 from tests.support.fake_cohere import serve
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
-from tests.support.notes import said
+from tests.support.notes import noted
 
 CLOCK = FakeClock()
 PARTS = ["start", "import", "load", "first query"]
@@ -106,7 +107,7 @@ def test_a_model_is_imported_loaded_and_asked() -> None:
     found = parts(pd.DataFrame(result.samples))["t", Condition("cold")]
     assert list(found) == PARTS
     assert {row.tokens for row in result.samples} != {None}
-    assert any(note.startswith("cold: page cache ") for note in said(result.facts["t"]["notes"]))
+    assert noted(result.facts["t"]["notes"], Code.PAGE_CACHE).where == "cold"
 
 
 def test_a_key_reaches_the_process_by_its_environment_alone(
@@ -131,21 +132,21 @@ def test_a_process_that_fails_is_counted_and_said() -> None:
     result = started({"crash": "no weights"})
     assert result.samples == []
     assert result.facts["t"]["cold"]["failed"] == 2
-    assert (
-        said(result.facts["t"]["notes"])[0] == "cold: 2 of 2 fresh processes gave no answer "
-        "(RuntimeError: no weights)"
-    )
+    expected = Note(Code.COLD_FAILED, 2, 2, "RuntimeError: no weights", "cold")
+    assert noted(result.facts["t"]["notes"], Code.COLD_FAILED) == expected
 
 
 def test_a_process_that_takes_too_long_is_given_up() -> None:
     result = started({"delay_ms": 60_000.0}, cold_runs=1, time_limit_s=1.0)
-    assert "no answer from a fresh process within 1 s" in said(result.facts["t"]["notes"])[0]
+    note = noted(result.facts["t"]["notes"], Code.COLD_FAILED)
+    assert "no answer from a fresh process within 1 s" in note.text
 
 
 def test_without_a_recipe_there_is_no_cold_start() -> None:
     target = Target("t", "cpu", HashReranker(FakeOptions()))
     result = measure([target], requests(3), LatencyPlan(scenarios=("cold",), cold_runs=1))
-    assert "nothing says how to build it" in said(result.facts["t"]["notes"])[0]
+    note = noted(result.facts["t"]["notes"], Code.COLD_FAILED)
+    assert "nothing says how to build it" in note.text
 
 
 def test_what_goes_wrong_in_the_process_is_told_in_one_line(
@@ -178,7 +179,7 @@ def test_the_state_of_the_page_cache_is_read_from_what_came_from_the_disk(
             }
         )
     assert cold.facts()["cold"]["page_cache"] == state
-    assert f"page cache {state or 'unknown'}" in said(cold.notes())[0]
+    assert noted(cold.notes(), Code.PAGE_CACHE).names["state"] == (state or "unknown")
 
 
 def test_imports_are_timed_once_however_they_nest(

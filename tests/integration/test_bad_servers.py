@@ -37,7 +37,6 @@ from tests.support.fake_cohere import (
     reply,
     serve,
 )
-from tests.support.notes import said
 from tests.support.remote_clients import DOCS, KEY, ask, expected, query
 
 PASSWORD = "hunter2-and-more"
@@ -637,8 +636,9 @@ def test_a_server_that_does_not_say_now_neither_fills_nor_uses_the_cache(
             assert len(scored.scores) == 1
     finally:
         server.page_status = 404
-    (warning,) = said(scored.description["facts"]["warnings"])
-    assert (f"HTTP {status}" in warning and "nor kept" in warning) is not is_known
+    (warning,) = read_notes(scored.description["facts"]["warnings"])
+    is_unknown = warning.code == Code.SERVER_UNKNOWN and f"HTTP {status}" in warning.text
+    assert is_unknown is not is_known
 
 
 def test_a_server_that_changes_its_model_during_a_run_leaves_no_score(

@@ -18,11 +18,13 @@ import pytest
 import bench
 from bench.core import plugins
 from bench.core.errors import BenchError
+from bench.core.note import Code
 from bench.core.progress import Observer
+from bench.core.wording import worded
 from bench.records.run import Run
 from tests.support.fake_cohere import good_tei, serve
 from tests.support.fakes import FakeOptions, HashReranker
-from tests.support.notes import said
+from tests.support.notes import noted
 
 MODULE = (
     "from helper_of_mine import scale\ndef score(query, docs):\n    return [scale * "
@@ -83,10 +85,10 @@ def test_where_nothing_changed_it_is_continued_and_says_so(place: Path) -> None:
     second = run(observer=notes)
     assert second.folder == first.folder
     assert len(second.info.continued) == 1
-    [text] = [text for text in notes.texts if "continued" in text]
-    assert "2 of 3 trials had finished before" in text
-    assert text in said(second.info.warnings)
-    assert "2 of 3 trials had finished before" in (second.folder / "report.md").read_text()
+    note = noted(second.info.warnings, Code.CONTINUED)
+    assert (note.count, note.total) == (2, 3)
+    assert worded(note) in notes.texts
+    assert worded(note) in (second.folder / "report.md").read_text()
 
 
 def edit(path: str, text: str) -> Callable[[Path], object]:

@@ -28,6 +28,7 @@ from bench.contract.request import CandidateList
 from bench.contract.scored import Scored
 from bench.core import plugins
 from bench.core.errors import RerankerError, SuiteError
+from bench.core.note import Code
 from bench.records.run import Run
 from bench.scoring import executors
 from bench.scoring.engine import score
@@ -37,7 +38,7 @@ from bench.suite.json_schema import schema
 from bench.suite.suite import load
 from tests.support.command import bench as command
 from tests.support.made_requests import requests
-from tests.support.notes import said
+from tests.support.notes import noted
 from tests.support.paths import ROOT
 
 FAKE = "tests.support.fakes:HashReranker"
@@ -176,7 +177,7 @@ def test_a_worker_that_is_killed_costs_what_it_was_at(mortal: str, tmp_path: Pat
     options = {"folder": str(tmp_path), "dies_at": "query 3"}
     theirs = scored(mortal, options, lists, entry=("processes", {"workers": 2}))
     assert (tmp_path / "died").exists()
-    assert said(theirs.notes) == ["a worker was killed by SIGKILL, and another one got its work"]
+    assert noted(theirs.notes, Code.WORKER_DIED).text == "was killed by SIGKILL"
     assert_same(scored(FAKE, {}, lists), theirs)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import bench
 from bench.core.errors import BenchError
-from tests.support.notes import said
+from bench.core.note import Code, Note, read_notes
 
 HERE = "tests.integration.test_handed_objects"
 TIMED = {
@@ -76,11 +76,13 @@ def test_objects_serve_where_a_name_does(tmp_path: Path) -> None:
     assert values["handed:Predicting"] == values["handed:longest"]
     timed = run.latency[run.latency["scenario"] == "single"]
     assert timed["trial"].nunique() == len(objects)
-    notes: list[str] = []
+    notes: list[Note] = []
     for record in run.records.values():
         if record.latency:
-            notes += said(record.latency["notes"])
-    assert any("nothing says how to build it in another process" in note for note in notes)
+            notes += read_notes(record.latency["notes"])
+    assert {note.text for note in notes if note.code == Code.COLD_FAILED} == {
+        "nothing says how to build it in another process"
+    }
 
 
 def test_a_mapping_names_them_and_a_pipeline_has_them_as_stages(tmp_path: Path) -> None:

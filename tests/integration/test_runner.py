@@ -15,11 +15,12 @@ import pytest
 
 import bench
 from bench.core.errors import BenchError, RerankerError, SuiteError, Unavailable
+from bench.core.note import Code
 from bench.ranking.trec import metadata_path, read_run
 from bench.records.run import Run
 from bench.suite.planning import plan
 from bench.suite.suite import load
-from tests.support.notes import said
+from tests.support.notes import noted
 
 FAKE = "tests.support.fakes:HashReranker"
 
@@ -384,10 +385,8 @@ def test_no_path_of_this_machine_reaches_the_record(collection: Path, tmp_path: 
 
 def test_a_cutoff_below_the_candidates_is_noted(collection: Path, tmp_path: Path) -> None:
     finished_run = run(collection, tmp_path=tmp_path, measures=["nDCG@5", "R@100"], depth=5)
-    (note,) = [text for text in said(finished_run.info.warnings) if "cutoff" in text]
-    assert note.endswith(
-        "depth 5 ends above the cutoff of R@100: there is nothing below it to find"
-    )
+    note = noted(finished_run.info.warnings, Code.SHALLOW)
+    assert note.names == {"depth": "5", "measures": "R@100"}
 
 
 def test_an_outsiders_first_stage_is_counted_and_its_scores_are_held_to_its_order(
@@ -412,13 +411,11 @@ def test_an_outsiders_first_stage_is_counted_and_its_scores_are_held_to_its_orde
     )
     monkeypatch.syspath_prepend(tmp_path)
     finished_run = run(collection, tmp_path=tmp_path, first_stages=["outsider_stage:Stage"])
-    assert (
-        sum("candidates" in text and " 1" in text for text in said(finished_run.info.warnings)) == 1
-    )
+    assert noted(finished_run.info.warnings, Code.NO_CANDIDATES).count == 1
     (trial,) = [trial for trial in finished_run.records if trial.endswith("first-stage")]
     assert sorted({ranking.scores for ranking in finished_run.ranking(trial).values()}) == [
         (2.0, 1.0),
         (7.5, 2.5),
     ]
-    (note,) = said(finished_run.records[trial].description["facts"]["warnings"])
-    assert note.startswith("queries whose candidates are not in the order of their scores: 1;")
+    warnings = finished_run.records[trial].description["facts"]["warnings"]
+    assert noted(warnings, Code.OUT_OF_ORDER).count == len(warnings) == 1

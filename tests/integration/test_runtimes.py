@@ -18,6 +18,7 @@ from bench import rerankers
 from bench.contract import requirement
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError, Unavailable
+from bench.core.note import Code, read_notes
 from bench.machine import cpu
 from bench.models import sentence_transformer
 from bench.quality.statistics import kendall_tau
@@ -26,7 +27,7 @@ from bench.rerankers.local.runtimes import export
 from tests.support import local_models, tiny_models
 from tests.support.agreement import close
 from tests.support.local_models import QUERY
-from tests.support.notes import said
+from tests.support.notes import noted
 
 for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
     pytest.importorskip(package, reason="needs the openvino extra")
@@ -345,8 +346,9 @@ def test_a_cpu_without_the_instructions_warns(
         monkeypatch.setattr(cpu, "instructions", lambda has=has: has)
         reranker: Any = rerankers.build(backend, {"model": str(model), "dtype": dtype})
         reranker.load()
-        warnings = said(reranker.describe().facts["warnings"])
-        assert [f"no instructions for {dtype}" in text for text in warnings] == [True] * warned
+        warnings = read_notes(reranker.describe().facts["warnings"])
+        named = [(warning.code, warning.names["dtype"]) for warning in warnings]
+        assert named == [(Code.SLOW_FORMAT, dtype)] * warned
 
 
 def test_a_format_that_the_cpu_does_not_run_is_said(
@@ -357,5 +359,5 @@ def test_a_format_that_the_cpu_does_not_run_is_said(
     monkeypatch.setattr(OpenVinoRuntime, "_read_formats", lambda self: ["float32"])
     reranker = loaded(home, runtime="openvino", dtype="bfloat16")
     assert reranker.describe().identity["dtype"] == "float32"
-    warnings = said(reranker.describe().facts["warnings"])
-    assert "bfloat16 was asked for, float32 is what runs" in warnings
+    note = noted(reranker.describe().facts["warnings"], Code.OTHER_FORMAT)
+    assert note.names == {"wanted": "bfloat16", "loaded": "float32"}

@@ -19,6 +19,7 @@ import bench
 from bench.contract.request import CandidateList, Usage, cut
 from bench.contract.scored import Scored
 from bench.core.cache_dir import DAMAGED
+from bench.core.note import Code
 from bench.records.run import Run
 from bench.reports import show
 from bench.rerankers.description import identified
@@ -28,7 +29,7 @@ from bench.scoring.engine import score
 from bench.scoring.known import ScoreCaches
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
-from tests.support.notes import said
+from tests.support.notes import noted
 
 HERE = "tests.integration.test_shared_pairs"
 
@@ -195,7 +196,7 @@ def test_a_damaged_file_of_pairs_is_renamed_and_made_again() -> None:
     path = min(folder.glob("*.pairs"))
     path.write_bytes(path.read_bytes()[:-30])
     result = scored(made(), whole)
-    assert "1 file is damaged" in said(result.notes)[0]
+    assert noted(result.notes, Code.CACHE_DAMAGED).count == 1
     assert path.with_name(path.name + DAMAGED).is_file()
     assert path.is_file()
     assert result.cached_queries == 4

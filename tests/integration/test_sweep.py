@@ -17,6 +17,7 @@ from bench import reports
 from bench.comparison.budgets import budget
 from bench.contract.trial import System
 from bench.core.errors import SuiteError
+from bench.core.note import Code, read_notes
 from bench.latency.sweep_plan import SweepPlan
 from bench.records.points import measured
 from bench.records.run import Run
@@ -26,7 +27,7 @@ from bench.reports.sections import sweep
 from bench.runner import loop
 from bench.suite.suite import load
 from tests.support.made_collections import write_collection
-from tests.support.notes import said
+from tests.support.notes import noted
 
 pytestmark = pytest.mark.usefixtures("pixels")
 
@@ -157,8 +158,10 @@ def test_what_cannot_be_swept_is_left_out_with_its_reason(collection: Path, tmp_
     missing = {"tests.support.fakes:MissingReranker": {"name": "gone", "optional": True}}
     finished_run = run(collection, tmp_path, {FAKE: {"name": "fake"}}, missing, batch_sizes=[1])
     assert set(finished_run.sweep["trial"]) == {"tiny--bm25--fake--cpu"}
-    notes = said((finished_run.records["tiny--bm25--fake--cpu"].latency or {})["notes"])
-    assert "sweep: batch_size 1 left out: it has no option 'batch_size'" in notes
+    notes = (finished_run.records["tiny--bm25--fake--cpu"].latency or {})["notes"]
+    note = noted(notes, Code.SWEEP_LEFT_OUT)
+    assert note.names["change"] == "batch_size 1"
+    assert note.text == "it has no option 'batch_size'"
     assert "left out: it has no option" in report(finished_run)
 
 
@@ -178,13 +181,11 @@ def test_a_runtime_is_a_system_of_its_own_and_what_it_cannot_do_is_told(
     assert systems(finished_run.depths) >= {System(OWN), System(OWN, None, "onnx")}
     notes = [
         note
-        for note in said((finished_run.records[OWN].latency or {})["notes"])
-        if note.startswith("sweep")
+        for note in read_notes((finished_run.records[OWN].latency or {})["notes"])
+        if note.code == Code.SWEEP_LEFT_OUT
     ]
-    assert len(notes) == 2
-    assert notes[0].startswith("sweep: dtype int8 left out: ")
-    assert "runtime torch has no dtype int8" in notes[0]
-    assert "runtime openvino left out" in notes[1]
+    assert [note.names["change"] for note in notes] == ["dtype int8", "runtime openvino"]
+    assert "runtime torch has no dtype int8" in notes[0].text
 
 
 def test_crossed_settings_are_timed_together(collection: Path, tmp_path: Path) -> None:
@@ -225,8 +226,10 @@ def test_a_failing_point_is_told_and_takes_nothing_with_it(
 ) -> None:
     flaky = {"tests.support.fakes:FlakyReranker": {"name": "flaky", "fail_query": "q3"}}
     finished_run = run(collection, tmp_path, flaky, {FAKE: {"name": "fake"}})
-    told = said((finished_run.records["tiny--bm25--flaky--cpu"].latency or {})["notes"])
-    assert any(note.startswith("sweep: 2 candidates") and "timed out" in note for note in told)
+    notes = read_notes((finished_run.records["tiny--bm25--flaky--cpu"].latency or {})["notes"])
+    assert any(
+        note.where.startswith("sweep: 2 candidates") and "timed out" in note.text for note in notes
+    )
     assert {"tiny--bm25--fake--cpu"} <= set(finished_run.sweep["trial"])
 
 

@@ -16,8 +16,9 @@ import bench
 from bench import datasets
 from bench.core.errors import BenchError, DataError, SuiteError
 from bench.core.note import Code
+from bench.core.wording import worded
 from bench.datasets.base import Dataset
-from tests.support.notes import said
+from tests.support.notes import counts, noted
 
 TEXTS = {"d1": "Cats purr.", "d2": "Dogs bark.", "d3": "Birds sing."}
 QUERIES = "q1\twhat purrs\nq2\twhat barks\n"
@@ -44,12 +45,6 @@ def pets(tmp_path: Path, files: Mapping[str, str | bytes | None] | None = None) 
 
 def load(base: Path, **options: Any) -> Dataset:
     return datasets.load("files:pets", options, base)
-
-
-def noted(dataset: Dataset, text: str) -> int:
-    """The count of the one note that holds the text."""
-    (note,) = [note for note in said(dataset.warnings) if text in note]
-    return int(note.rpartition(": ")[2])
 
 
 def qrels_of(dataset: Dataset) -> dict[str, dict[str, int]]:
@@ -131,8 +126,8 @@ class TestJudgments:
     def test_without_grades_all_are_relevant(self, tmp_path: Path, name: str, content: str) -> None:
         dataset = load(pets(tmp_path, {"qrels.txt": None, name: content}))
         assert qrels_of(dataset) == {"q1": {"d1": 1}, "q2": {"d2": 1}}
-        assert noted(dataset, "without a grade") == 2
-        assert noted(dataset, "which list relevant documents only") == 2
+        assert noted(dataset.warnings, Code.UNGRADED_JUDGMENTS).count == 2
+        assert noted(dataset.warnings, Code.RELEVANT_ONLY).count == 2
         assert dataset.relevant_only
 
     def test_labels_and_gains_become_grades(self, tmp_path: Path) -> None:
@@ -199,10 +194,8 @@ class TestJudgments:
             SuiteError, match=r"pets: min_relevance 3 is above every grade \(the highest is 2\)"
         ):
             load(base, min_relevance=3)
-        assert (
-            noted(load(base, min_relevance=2), "without a relevant document (grade 2 or above)")
-            == 1
-        )
+        note = noted(load(base, min_relevance=2).warnings, Code.WITHOUT_RELEVANT)
+        assert (note.count, note.names["grade"]) == (1, "2")
 
     def test_no_positive_grade(self, tmp_path: Path) -> None:
         with pytest.raises(
@@ -265,10 +258,8 @@ class TestDocuments:
         }
         dataset = load(pets(tmp_path, files))
         assert len(dataset.documents) == 3
-        assert [
-            noted(dataset, f"repeated{alike} in {name}")
-            for alike, name in ((" alike", "docs"), (" alike", "queries"), ("", "qrels"))
-        ] == [3, 2, 3]
+        codes = (Code.REPEATED_DOCUMENTS, Code.REPEATED_QUERIES, Code.REPEATED_JUDGMENTS)
+        assert [noted(dataset.warnings, code).count for code in codes] == [3, 2, 3]
         assert dataset.identity == load(pets(tmp_path)).identity
         with pytest.raises(
             DataError,
@@ -285,19 +276,11 @@ class TestDocuments:
         dataset = load(
             pets(tmp_path, {"docs.jsonl": DOCS + bad, "queries.tsv": f"{QUERIES}q3\t \n"})
         )
-        assert (
-            noted(
-                dataset, "documents left out of docs.jsonl (the first on line 4: there is no 'text'"
-            )
-            == 3
-        )
-        assert (
-            noted(
-                dataset,
-                "queries left out of queries.tsv (the first on line 3: query 'q3' has no text",
-            )
-            == 1
-        )
+        notes = [note for note in dataset.warnings if note.code == Code.BAD_ROWS]
+        rows = [(note.count, note.names["file"], note.names["line"]) for note in notes]
+        assert rows == [(1, "queries.tsv", "3"), (3, "docs.jsonl", "4")]
+        assert notes[0].text.startswith("query 'q3' has no text")
+        assert notes[1].text.startswith("there is no 'text'")
         assert list(dataset.documents.ids()) == ["d1", "d2", "d3"]
         with pytest.raises(DataError, match=r"docs\.jsonl:4: there is no 'text'"):
             load(pets(tmp_path, {"docs.jsonl": DOCS + bad, "qrels.txt": f"{QRELS}q2 0 d9 1\n"}))
@@ -312,7 +295,10 @@ class TestDocuments:
     def test_an_empty_document_is_counted(self, tmp_path: Path) -> None:
         rows = '{"doc_id": "d8", "text": null}\n{"doc_id": "d9", "text": ""}\n'
         assert (
-            noted(load(pets(tmp_path, {"docs.jsonl": DOCS + rows})), "rendered text is blank") == 2
+            noted(
+                load(pets(tmp_path, {"docs.jsonl": DOCS + rows})).warnings, Code.BLANK_DOCUMENTS
+            ).count
+            == 2
         )
 
 
@@ -384,7 +370,9 @@ class TestIdsThatDoNotMeet:
         some = load(
             pets(tmp_path, {"docs.jsonl": docs, "qrels.txt": f"q1 0 {judged} 1\nq2 0 other 1\n"})
         )
-        assert noted(some, f"1 agree but for {difference}") == 1
+        note = noted(some.warnings, Code.UNKNOWN_DOCUMENTS)
+        assert note.count == 1
+        assert f"1 agree but for {difference}" in note.text
 
     def test_queries_too(self, tmp_path: Path) -> None:
         with pytest.raises(
@@ -395,8 +383,9 @@ class TestIdsThatDoNotMeet:
 
     def test_a_corpus_cut_short(self, tmp_path: Path) -> None:
         dataset = load(pets(tmp_path, {"docs.jsonl": DOCS.splitlines()[0] + "\n"}))
-        assert noted(dataset, "judged documents that are not in the collection (of 2") == 1
-        assert noted(dataset, "none of whose relevant documents is in the collection") == 1
+        note = noted(dataset.warnings, Code.UNKNOWN_DOCUMENTS)
+        assert (note.count, note.total) == (1, 2)
+        assert noted(dataset.warnings, Code.UNREACHABLE).count == 1
 
 
 class TestOwnDocument:
@@ -411,12 +400,12 @@ class TestOwnDocument:
     def test_it_is_left_out_where_it_is_the_query(self, tmp_path: Path) -> None:
         dataset = load(pets(tmp_path, self.FILES))
         assert dataset.skip_own
-        assert noted(dataset, "own id (own_document: keep leaves it in)") == 1
+        assert noted(dataset.warnings, Code.OWN_LEFT_OUT).count == 1
 
     def test_the_options_decide(self, tmp_path: Path) -> None:
         kept = load(pets(tmp_path, self.FILES), own_document="keep")
         assert not kept.skip_own
-        assert noted(kept, "documents under the same id, and may be their own candidates") == 1
+        assert noted(kept.warnings, Code.OWN_LEFT_IN).count == 1
         assert load(pets(tmp_path), own_document="drop").skip_own
 
     def test_ids_that_coincide_by_chance_stay(self, tmp_path: Path) -> None:
@@ -455,8 +444,11 @@ class TestFolders:
 
     def test_files_left_unread_are_named(self, tmp_path: Path) -> None:
         dataset = load(pets(tmp_path, {"docs.jsonl.bz2": b"old", "queries.jsonl": "old"}))
-        assert noted(dataset, "docs.jsonl is there (docs.jsonl.bz2)") == 1
-        assert noted(dataset, "queries.tsv is there (queries.jsonl)") == 1
+        notes = [note for note in dataset.warnings if note.code == Code.UNREAD_FILES]
+        assert {note.names["file"]: note.names["unread"] for note in notes} == {
+            "docs.jsonl": "docs.jsonl.bz2",
+            "queries.tsv": "queries.jsonl",
+        }
 
     def test_a_folder_where_a_file_is_expected(self, tmp_path: Path) -> None:
         base = pets(tmp_path, {"docs.jsonl": None, "docs.jsonl/part": "x"})
@@ -541,8 +533,9 @@ class TestRuns:
         about_bm25 = (
             "pets, bm25: queries that share no term with any document, and get no candidates: 1"
         )
-        assert {about_data, about_bm25} <= set(said(run.info.warnings))
-        assert said(run.info.warnings).count(about_data) == 1
+        texts = [worded(note) for note in run.info.warnings]
+        assert {about_data, about_bm25} <= set(texts)
+        assert texts.count(about_data) == 1
         show(run, open_console())
         texts = [" ".join(capsys.readouterr().out.split())]
         texts += [
@@ -563,10 +556,7 @@ class TestRuns:
             )
             codes = {noted.code for row in rows(run) for noted in row.notes}
             assert (Code.FEW_JUDGED in codes) == note
-            assert (
-                any("list relevant documents only" in text for text in said(run.info.warnings))
-                != note
-            )
+            assert (Code.RELEVANT_ONLY in counts(run.info.warnings)) != note
 
     def test_a_query_is_no_candidate_of_its_own(self, tmp_path: Path) -> None:
         base = pets(tmp_path, TestOwnDocument.FILES)
@@ -591,9 +581,8 @@ class TestRuns:
         monkeypatch.syspath_prepend(tmp_path)
         suite = self.suite(pets(tmp_path), first_stages=["half_a_stage:Half"], rerankers=[])
         run = bench.run(suite, out=tmp_path / "results")
-        assert "pets, half_a_stage:Half: queries without candidates, which score 0: 1" in said(
-            run.info.warnings
-        )
+        note = noted(run.info.warnings, Code.NO_CANDIDATES)
+        assert (note.count, note.where) == (1, "pets, half_a_stage:Half")
 
     def test_no_candidate_at_all_is_an_error(self, tmp_path: Path) -> None:
         base = pets(tmp_path, {"queries.tsv": "q1\tzebra\nq2\tyak\n"})

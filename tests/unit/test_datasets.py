@@ -23,7 +23,7 @@ from bench.datasets.document_rows import read_documents
 from bench.datasets.files import read_folder
 from bench.datasets.lines import numbered_lines
 from bench.datasets.memory import MemoryDocuments
-from tests.support.notes import counts, said
+from tests.support.notes import counts, noted
 
 DOCS: list[dict[str, Any]] = [
     {"doc_id": "d1", "title": "Cats", "text": "Cats purr."},
@@ -65,8 +65,9 @@ def folder(tmp_path: Path) -> Write:
 def test_documents_of_which_none_has_the_text_of_the_template_are_noted(folder: Write) -> None:
     rows = [{"doc_id": row["doc_id"], "title": "t", "txt": row["text"]} for row in DOCS]
     dataset = datasets.load("files:pets", None, folder(docs_jsonl=jsonl(rows)), 42)
-    (note, *_) = said(dataset.warnings)
-    assert note == f"documents without a 'text' in docs.jsonl (they have title, txt): {len(DOCS)}"
+    note = noted(dataset.warnings, Code.NO_TEXT_FIELD)
+    assert note.count == len(DOCS)
+    assert note.names == {"file": "docs.jsonl", "fields": "title, txt"}
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bench.contract.request import CandidateList
+from bench.core.note import Code, Note, note, read_notes
 from bench.latency.call import Caller
 from bench.latency.energy import joules_per_1000_pairs
 from bench.latency.timed_pass import LatencyPlan, Target, measure
@@ -25,7 +26,6 @@ from tests.support.fake_clock import FakeClock
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.files import write
 from tests.support.made_requests import requests
-from tests.support.notes import said
 
 CPUINFO = """\
 processor\t: 0
@@ -98,27 +98,26 @@ def test_a_quiet_run_is_not_disturbed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after", "told"),
+    ("after", "cause"),
     [
-        ({"cpu_seconds": (5.0, 9.0)}, "other processes took 20 % of the CPU during timing"),
-        ({"load": 9.1}, "the load average was 9.1 on 2 cores"),
-        ({"quota_s": 3.0}, "the container's CPU quota held threads up for 30 % of the time"),
-        ({"thermal": 1}, "the CPU was slowed down for heat once"),
-        ({"thermal": 4}, "the CPU was slowed down for heat 4 times"),
+        ({"cpu_seconds": (5.0, 9.0)}, note(Code.FOREIGN_CPU, 0.2)),
+        ({"load": 9.1}, note(Code.LOAD, 9.1, 2)),
+        ({"quota_s": 3.0}, note(Code.QUOTA, 0.3)),
+        ({"thermal": 4}, note(Code.CPU_HEAT, 4)),
         (
             {"gpus": {"cuda": {"thermal": 2.5, "power": 9.0}}},
-            "cuda was slowed down for heat during 2.5 s",
+            note(Code.GPU_HEAT, 2.5, device="cuda"),
         ),
     ],
 )
 def test_each_cause_is_named(
-    monkeypatch: pytest.MonkeyPatch, after: dict[str, Any], told: str
+    monkeypatch: pytest.MonkeyPatch, after: dict[str, Any], cause: Note
 ) -> None:
     monkeypatch.setattr(fingerprint, "logical_cores", lambda: 2)
     before = reading(0, gpus={"cuda": {"thermal": 0.0, "power": 0.0}})
     comparisons = compare(before, reading(10, **{"gpus": before.gpus, **after}))
     assert comparisons["disturbed"] is True
-    assert said(comparisons["disturbances"]) == [told]
+    assert list(read_notes(comparisons["disturbances"])) == [cause]
 
 
 def test_a_power_limit_is_how_a_busy_gpu_runs_and_no_disturbance() -> None:

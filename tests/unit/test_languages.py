@@ -14,6 +14,7 @@ import pytest
 from bench import retrieval
 from bench.contract.candidates import Candidates
 from bench.core.errors import SuiteError
+from bench.core.note import Code
 from bench.core.words import TOKEN, TRIGRAM, compiled, normal
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
@@ -22,7 +23,7 @@ from bench.retrieval.bm25_index import Analyzer
 from bench.retrieval.languages import BY_NAME, LANGUAGES, Language
 from bench.retrieval.options import BM25Options
 from bench.suite.suite import load
-from tests.support.notes import said
+from tests.support.notes import counts, noted
 
 
 def options(**given: Any) -> BM25Options:
@@ -140,7 +141,7 @@ def test_a_part_of_a_phrase_without_spaces_is_found() -> None:
     docs = {"d1": "กรุงเทพมหานครเป็นเมืองหลวงของประเทศไทย", "d2": "แมวนอนหลับอยู่บนหลังคาบ้าน"}
     candidates = bm25(docs, {"q": "เมืองหลวงของไทย"}, language="th")
     assert candidates.by_query["q"].doc_ids[0] == "d1"
-    assert "Thai" not in " ".join(said(candidates.warnings))
+    assert Code.OTHER_SCRIPT not in counts(candidates.warnings)
 
 
 def test_what_decides_the_index_is_recorded() -> None:
@@ -155,28 +156,28 @@ def test_what_decides_the_index_is_recorded() -> None:
 
 def test_the_stemmers_script_is_noted_with_languages_that_have_it() -> None:
     docs = {"d1": "東京の天気"}
-    (note,) = [text for text in said(bm25(docs, {"q": "東京"}).warnings) if "letters" in text]
-    assert note.endswith("cannot read: set language to zh, or stemmer to null")
+    note = noted(bm25(docs, {"q": "東京"}).warnings, Code.OTHER_SCRIPT)
+    assert note.names["languages"] == "zh"
 
 
 @pytest.mark.parametrize(
-    ("option", "stemmer", "advice"),
+    ("option", "stemmer", "languages"),
     [
-        ({"language": "hi"}, "hindi", "language to en or es or fr or pt or de, or stemmer to null"),
-        (
-            {"stemmer": "russian"},
-            "russian",
-            "stemmer to english or spanish or french or portuguese or german or null",
-        ),
+        ({"language": "hi"}, "hindi", "en or es or fr or pt or de"),
+        ({"stemmer": "russian"}, "russian", ""),
     ],
 )
 def test_for_latin_letters_the_widely_spoken_languages_are_named(
-    option: dict[str, str], stemmer: str, advice: str
+    option: dict[str, str], stemmer: str, languages: str
 ) -> None:
     """Under the key that the suite has."""
-    warnings = said(bm25({"d": "rain"}, {"q": "rain"}, **option).warnings)
-    (note,) = [text for text in warnings if "letters" in text]
-    assert note.endswith(f"'{stemmer}' cannot read: set {advice}")
+    note = noted(bm25({"d": "rain"}, {"q": "rain"}, **option).warnings, Code.OTHER_SCRIPT)
+    assert note.names == {
+        "script": "Latin",
+        "stemmer": stemmer,
+        "languages": languages,
+        "others": "english or spanish or french or portuguese or german or null",
+    }
 
 
 COLLECTIONS = Path(__file__).parents[3] / "shared" / "data" / "xquad-r"

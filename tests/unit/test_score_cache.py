@@ -29,7 +29,7 @@ from bench.scoring.chunk_file import Chunk, DamagedFile
 from bench.scoring.engine import score
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
-from tests.support.notes import said
+from tests.support.notes import counts
 from tests.support.paths import ROOT
 
 FINGERPRINT = identified(HashReranker(FakeOptions()))
@@ -239,9 +239,8 @@ def test_a_cache_that_is_a_file_costs_the_cache_and_not_the_scores() -> None:
     cache_dir().write_text("not a folder")
     notes: list[Note] = []
     assert scored(notes).computed_queries == 8
-    assert any("nothing is read from it" in text for text in said(notes))
-    assert any("scores are used but not kept" in text for text in said(notes))
-    assert not any(str(cache_dir().parent) in text for text in said(notes)), (
+    assert {Code.CACHE_CLOSED, Code.CACHE_NOT_KEPT} <= set(counts(notes))
+    assert not any(str(cache_dir().parent) in note.text for note in notes), (
         "a run names no place of this machine"
     )
     assert cache_dir().read_text() == "not a folder"

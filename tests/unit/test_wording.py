@@ -67,6 +67,60 @@ def test_every_code_has_words() -> None:
             "timed on 2 of 6 queries: the time limit was reached",
         ),
         (Note(Code.BLANK_DOCUMENTS, 2), "documents whose rendered text is blank: 2"),
+        (Note(Code.FOREIGN_CPU, 0.2), "other processes took 20 % of the CPU during timing"),
+        (Note(Code.LOAD, 9.1, 2), "the load average was 9.1 on 2 cores"),
+        (
+            Note(Code.QUOTA, 0.3),
+            "the container's CPU quota held threads up for 30 % of the time",
+        ),
+        (Note(Code.CPU_HEAT, 1), "the CPU was slowed down for heat once"),
+        (Note(Code.CPU_HEAT, 4), "the CPU was slowed down for heat 4 times"),
+        (
+            note(Code.GPU_HEAT, 2.5, device="cuda"),
+            "cuda was slowed down for heat during 2.5 s",
+        ),
+        (
+            note(
+                Code.OTHER_SCRIPT,
+                script="Devanagari",
+                stemmer="english",
+                others="hindi or null",
+                languages="hi or ne",
+            ),
+            "most letters of the queries are Devanagari, which the stemmer 'english' cannot "
+            "read: set language to hi or ne, or stemmer to null",
+        ),
+        (
+            note(
+                Code.OTHER_SCRIPT,
+                script="Latin",
+                stemmer="russian",
+                others="english or null",
+                languages="",
+            ),
+            "most letters of the queries are Latin, which the stemmer 'russian' cannot read: set "
+            "stemmer to english or null",
+        ),
+        (
+            note(Code.WORKER_DIED, text="was killed by SIGKILL"),
+            "a worker was killed by SIGKILL, and another one got its work",
+        ),
+        (
+            Note(Code.COLD_FAILED, 2, 2, "no weights"),
+            "2 of 2 fresh processes gave no answer (no weights)",
+        ),
+        (
+            note(Code.SHALLOW, depth=5, measures="R@100"),
+            "depth 5 ends above the cutoff of R@100: there is nothing below it to find",
+        ),
+        (
+            note(Code.OTHER_FORMAT, wanted="bfloat16", loaded="float32"),
+            "bfloat16 was asked for, float32 is what runs",
+        ),
+        (
+            note(Code.NO_TEXT_FIELD, 3, file="docs.jsonl", fields="title, txt"),
+            "documents without a 'text' in docs.jsonl (they have title, txt): 3",
+        ),
     ],
 )
 def test_a_note_is_worded_with_its_numbers(note: Note, sentence: str) -> None:

@@ -15,11 +15,12 @@ import pytest
 from bench import retrieval
 from bench.contract.candidates import Candidates
 from bench.core.errors import SuiteError
+from bench.core.note import Code
 from bench.core.words import TOKEN, compiled, normal, unserved_script
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
 from bench.rerankers.reference.word_overlap import overlap, words
-from tests.support.notes import said
+from tests.support.notes import noted
 
 Form = Literal["NFC", "NFD"]
 
@@ -134,14 +135,15 @@ def test_the_script_that_a_stemmer_cannot_read(stemmer: str, text: str, expected
 
 def test_a_stemmer_of_another_script_is_noted() -> None:
     docs, queries = {"d1": "आज मौसम अच्छा है"}, {"q": "मौसम"}
-    note = (
-        "most letters of the queries are Devanagari, which the stemmer 'english' cannot read: "
-        "set language to hi or ne, or stemmer to null"
-    )
-    assert note in said(bm25(docs, queries, stemmer="english").warnings)
-    few = "bm25 finds at most 1 document per query, and the depth is 10"
-    for found in (bm25(docs, queries, stemmer="hindi"), bm25(docs, queries)):
-        assert said(found.warnings) == [few]
+    note = noted(bm25(docs, queries, stemmer="english").warnings, Code.OTHER_SCRIPT)
+    assert {name: note.names[name] for name in ("script", "stemmer", "languages")} == {
+        "script": "Devanagari",
+        "stemmer": "english",
+        "languages": "hi or ne",
+    }
+    for candidates in (bm25(docs, queries, stemmer="hindi"), bm25(docs, queries)):
+        (few,) = candidates.warnings
+        assert (few.code, few.count, few.total) == (Code.SHORT_LISTS, 1, 10)
 
 
 def test_word_overlap_keeps_words_whole() -> None:
