@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.api import answerability as answerability
     from bench.api import budget as budget
+    from bench.api import calibrate as calibrate
     from bench.api import check as check
     from bench.api import compare as compare
     from bench.api import compose as compose
@@ -32,6 +33,7 @@ _WHERE = {
     "run": "bench.api",
     "compare": "bench.api",
     "compose": "bench.api",
+    "calibrate": "bench.api",
     "check": "bench.api",
     "estimate": "bench.api",
     "load": "bench.api",
@@ -49,6 +51,7 @@ __all__ = [
     "Suite",
     "answerability",
     "budget",
+    "calibrate",
     "check",
     "compare",
     "compose",

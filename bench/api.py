@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.gate import Verdict
     from bench.reports.answerability import Answerabilities
     from bench.reports.budget import Choices
+    from bench.reports.calibrated import Calibrations
     from bench.reports.composed import Compositions
     from bench.rerankers.outside.function import Outside
     from bench.runner.forecast import Forecast
@@ -176,6 +177,31 @@ def compose(
         tuned=tuned,
     )
     return Compositions(compositions)
+
+
+def calibrate(
+    run: Run | Path | str,
+    reranker: str | None = None,
+    *,
+    dataset: str | None = None,
+    first_stage: str | None = None,
+    folds: int = 5,
+    seed: int | None = None,
+) -> Calibrations:
+    """Return what the scores of each row of a run mean, or those of one reranker: errors of the
+    scores as they are and of maps to probabilities, cross-fitted by query; a list that a notebook
+    shows as tables, `.to_frame()` has a row per map.
+
+    The same as `rerank-bench calibrate`. Raises BenchError as the command does.
+    """
+    from bench.meaning.calibrate import Settings, calibrated, tables_of
+    from bench.reports.calibrated import Calibrations
+
+    opened = _opened(run)
+    tables = tables_of(opened, reranker, dataset=dataset, first_stage=first_stage)
+    settings = Settings(folds, opened.seed if seed is None else seed)
+    rows = calibrated(opened, tables, settings, is_named=reranker is not None)
+    return Calibrations(rows)
 
 
 def check(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import bench
 from bench.calibration import errors, file, maps
 from bench.calibration.cuts import steps_of
+from bench.calibration.platt import Platt
 from bench.core.errors import BenchError, CalibrationError
 from bench.meaning.calibrate import RowCalibration, Settings, calibrate, tables_of
 from bench.meaning.cross_fitting import FOLDS, Recipe, cross_fitted, fold_numbers, lists_of
@@ -23,6 +26,7 @@ from bench.reports.renderers import render
 from tests.support.command import Ended
 from tests.support.command import bench as command_line
 from tests.support.made_scores import scored_run
+from tests.support.paths import ROOT
 
 QUERIES, SIZE = 60, 10
 
@@ -233,6 +237,23 @@ def test_programs_get_every_error_and_the_curve(run: Run) -> None:
         for error in each["errors"].values():
             assert error["low"] <= error["value"] + 1e-12
             assert error["value"] <= error["high"] + 1e-12
+
+
+def test_a_notebook_gets_the_same(run: Run) -> None:
+    answer = bench.calibrate(run.folder, "chances")
+    frame = answer.to_frame()
+    done = command(run, "chances", "--format", "csv")
+    assert len(frame) == len(done.stdout.splitlines()) - 1
+    assert "platt" in answer._repr_html_()
+
+
+def test_the_lines_of_the_docs_apply_a_map() -> None:
+    page = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    space: dict[str, Any] = {}
+    exec(text, space)
+    own = Platt(**space["platt"])
+    assert space["probabilities"] == pytest.approx(own.probabilities(space["scores"]))
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "csv"])
