@@ -79,9 +79,7 @@ def probe(
     Models are asked, never the score cache: see --estimate for a hosted one. Exits 0 stable, 1 some
     probe accuses, 2 bad input or a probe that could not be asked.
     """
-    from bench.core.filenames import file_stem
     from bench.probes.suite import Cost, Sizes, Skipped, check_names, cost, probe_row, rows
-    from bench.records import probe_file
     from bench.reports import probed
 
     check_names(names)
@@ -92,16 +90,22 @@ def probe(
     skipped: list[Skipped] = []
     failures: list[str] = []
     suite = _suite(target, options)
-    for row in rows(suite, sizes, only=reranker, device=device, observer=observer):
+    paths: list[Path] = []
+    for row in rows(suite, sizes, only=reranker, device=device, absent=estimate, observer=observer):
         if isinstance(row, Skipped):
             skipped.append(row)
-        elif estimate:
+            continue
+        if estimate:
             costs.append(cost(row, sizes, names))
-        else:
-            try:
-                files.append(probe_row(row, sizes, names, observer))
-            except BenchError as error:
-                failures.append(f"{row.planned.trial.reranker}: {error}")
+            continue
+        try:
+            probes = probe_row(row, sizes, names, observer)
+        except BenchError as error:
+            failures.append(f"{row.planned.trial.reranker}: {error}")
+            continue
+        # at once: an interrupt loses the row at work
+        paths.append(_written(out, probes))
+        files.append(probes)
     if estimate:
         echo(probed.costs(costs, skipped), form)
         return 0
@@ -109,15 +113,24 @@ def probe(
         reasons = [f"{row.reranker}: {row.reason}" for row in skipped]
         raise BenchError("; ".join([*failures, *reasons]) or "the suite has no reranker")
     echo(probed.document(files, skipped), form)
-    for probes in files:
-        words = (probes.reranker, probes.device, probes.dataset, probes.first_stage)
-        path = out / f"{file_stem('--'.join(filter(None, words)).replace(':', '-'))}.json"
-        probe_file.write(path, probes)
-        if form == "table":
+    if form == "table":
+        for path in paths:
             click.echo(f"probes  {path}")
     for failure in failures:
         warn(f"rerank-bench: {failure}")
     return _exit_code(files, failures)
+
+
+def _written(folder: Path, probes: ProbeFile) -> Path:
+    """Write the probes of a row. Returns their file."""
+    from bench.core.filenames import file_stem
+    from bench.records import probe_file
+
+    words = (probes.reranker, probes.device, probes.dataset, probes.first_stage)
+    stem = "--".join(filter(None, words)).replace(":", "-")
+    path = folder / f"{file_stem(stem)}.json"
+    probe_file.write(path, probes)
+    return path
 
 
 def _suite(target: str, options: tuple[str, ...]) -> Suite:

@@ -24,7 +24,7 @@ from bench.records.probe_file import ProbeFile
 from bench.records.writer import now
 from bench.runner.forecast import Tokens
 from bench.runner.retrieve import Retrieved, retrieve
-from bench.suite.planning import Group, Planned, plan
+from bench.suite.planning import Planned, plan
 from bench.suite.suite import Suite, load
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Cost:
-    """What the probes of a row would take. `usd` is None where no price is known for what they
-    use.
+    """What the probes of a row would take. `usd` is None where no price is known for what they use;
+    `absent` says why the row cannot run here.
     """
 
     reranker: str
@@ -61,16 +61,18 @@ class Cost:
     usage: Usage
     price: Price | None
     usd: float | None
+    absent: str = ""
 
 
 @dataclass(frozen=True)
 class ProbeRow:
-    """A row that can be probed, with its queries."""
+    """A row that can be probed, with its queries; `absent` says why it cannot run here."""
 
     planned: Planned
     suite: Suite
     queries: Sequence[ProbedQuery]
     retrieved: Retrieved
+    absent: str = ""
 
     def rebuilt(self, settings: Mapping[str, int]) -> Reranker:
         """Return the reranker with some of its options changed."""
@@ -105,10 +107,12 @@ def rows(
     *,
     only: str | None = None,
     device: str | None = None,
+    absent: bool = False,
     observer: Observer | None = None,
 ) -> Iterator[ProbeRow | Skipped]:
-    """Yield the rerankers of a suite with their lists, and those that are not probed. Raises
-    BenchError where there is none of the name `only`.
+    """Yield the rerankers of a suite with their lists, and those that are not probed. With `absent`
+    those that cannot run here have lists, too. Raises BenchError where there is none of the name
+    `only`.
     """
     observer = observer or Observer()
     groups = plan(suite, device, lenient=True)
@@ -119,35 +123,35 @@ def rows(
     if only is not None and only not in names:
         raise BenchError(f"the suite has no reranker '{only}': {nearest(only, names)}")
     for group in groups:
-        yield from _rows_of(suite, group, sizes, only, observer)
+        chosen: list[Planned] = []
+        for planned in group.planned:
+            name = planned.trial.reranker
+            if planned.trial.kind == "reference" or only not in (None, name):
+                continue
+            reason = _why_skipped(planned)
+            if not absent:
+                reason = _why_absent(planned) or reason
+            if reason:
+                yield Skipped(name, reason)
+            else:
+                chosen.append(planned)
+        if chosen:
+            retrieved = retrieve(suite, group, observer)
+            queries = probed_queries(retrieved, sizes)
+            for planned in chosen:
+                yield ProbeRow(planned, suite, queries, retrieved, _why_absent(planned))
 
 
-def _rows_of(
-    suite: Suite, group: Group, sizes: Sizes, only: str | None, observer: Observer
-) -> Iterator[ProbeRow | Skipped]:
-    chosen: list[Planned] = []
-    for planned in group.planned:
-        name = planned.trial.reranker
-        if planned.trial.kind == "reference" or only not in (None, name):
-            continue
-        reason = _why_skipped(planned)
-        if reason:
-            yield Skipped(name, reason)
-        else:
-            chosen.append(planned)
-    if not chosen:
-        return
-    retrieved = retrieve(suite, group, observer)
-    queries = probed_queries(retrieved, sizes)
-    for planned in chosen:
-        yield ProbeRow(planned, suite, queries, retrieved)
+def _why_absent(planned: Planned) -> str:
+    """Return why a row cannot run here; empty where it can."""
+    if planned.status.status == "pending":
+        return ""
+    return planned.status.reason or planned.status.status
 
 
 def _why_skipped(planned: Planned) -> str:
     """Return why a row is not probed; empty where it is."""
     reranker = planned.reranker
-    if planned.status.status != "pending":
-        return planned.status.reason or planned.status.status
     if planned.trial.kind != "reranker" or reranker.latency_only:
         return "its weights are random: its scores mean nothing"
     if planned.pipeline is not None or reranker.parts:
@@ -240,7 +244,7 @@ def cost(row: ProbeRow, sizes: Sizes, names: Sequence[str] = ()) -> Cost:
     usd: float | None = 0.0
     if reranker.placement == "remote":
         usd = price.bill(_amounts(usage)) if price else None
-    return Cost(row.planned.trial.reranker, count, usage, price, usd)
+    return Cost(row.planned.trial.reranker, count, usage, price, usd, row.absent)
 
 
 def _amounts(usage: Usage) -> dict[str, float]:

@@ -178,6 +178,8 @@ def costs(rows: Sequence[Cost], skipped: Sequence[Skipped]) -> Document:
         for row in rows
     ]
     lines = [f"{row.reranker}: not probed: {row.reason}" for row in skipped]
+    lines += [f"{row.reranker} not here: {row.absent}" for row in rows if row.absent]
+    lines += [f"{row.reranker}: {row.price}" for row in rows if row.price is not None]
     lines.append("nothing was loaded, sent or scored")
     blocks: list[Block] = [
         Table("reranker", columns, table_rows, "What the probes would take"),
@@ -192,6 +194,7 @@ def costs(rows: Sequence[Cost], skipped: Sequence[Skipped]) -> Document:
             "tokens": row.usage.tokens,
             "tokens_out": row.usage.tokens_out,
             "usd": row.usd,
+            "reason": row.absent or None,
         }
         for row in rows
     ]

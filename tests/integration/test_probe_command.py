@@ -138,6 +138,11 @@ def test_an_estimate_counts_every_list_and_loads_nothing(folder: Path) -> None:
     (skipped,) = rows(suite, Sizes())
     assert isinstance(skipped, Skipped)
     assert "nothing listens" in skipped.reason
+    (row,) = rows(suite, Sizes(queries=2, depth=4), absent=True)
+    assert not isinstance(row, Skipped)
+    expected = cost(row, Sizes(queries=2, depth=4), ["split"])
+    assert (expected.usage.calls, expected.usd) == (2 * (1 + 1 + 2), None)
+    assert expected.absent == skipped.reason
     plain = load({"name": "s", "datasets": ["embedded:everyday"], "rerankers": ["word-overlap"]})
     (row,) = rows(plain, Sizes(queries=4, depth=6))
     assert not isinstance(row, Skipped)
