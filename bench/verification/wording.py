@@ -37,7 +37,7 @@ SENTENCES: Mapping[Code, str] = {
     Code.PERCENTILE: "is {actual}, and the timed calls give {expected}",
     Code.CALLS: "counts {actual}, and the table has {expected}",
     Code.CALL: "a call of {actual} documents, and the query has {expected} candidates",
-    Code.USAGE: "is {actual}, and the queries add up to {expected}",
+    Code.USAGE: "is {actual}, and the queries add up to more, {expected}",
     Code.COST: "is {actual}, and units at their price give {expected}",
     Code.RESCORED: "its score is {expected}, scored again {actual}",
 }

@@ -55,10 +55,13 @@ def _quality(file: str, record: Record, ledger: Ledger) -> None:
             ledger.same(Code.KEY_FIELD, place, expected, key.fields[name])
     if "measures" in key.fields:
         place = Place(file, key="keys.quality.fields.measures")
-        written = ", ".join(key.fields["measures"])
+        written = ", ".join(map(str, key.fields["measures"]))
         ledger.same(Code.KEY_FIELD, place, ", ".join(record.quality), written)
     facts: Mapping[str, Any] = record.dataset
-    for name, value in key.fields.get("dataset", {}).items():
+    identity = key.fields.get("dataset")
+    if not isinstance(identity, Mapping):
+        return
+    for name, value in identity.items():
         if name in facts:
             place = Place(file, key=f"keys.quality.fields.dataset.{name}")
             ledger.same(Code.KEY_FIELD, place, facts[name], value)
