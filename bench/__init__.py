@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bench.api import load as load
     from bench.api import reranker as reranker
     from bench.api import run as run
+    from bench.api import slices as slices
     from bench.api import verify as verify
     from bench.contract.request import CandidateList as CandidateList
     from bench.records.run import Run as Run
@@ -39,6 +40,7 @@ _WHERE = {
     "load": "bench.api",
     "verify": "bench.api",
     "reranker": "bench.api",
+    "slices": "bench.api",
     "budget": "bench.api",
     "Run": "bench.records.run",
     "CandidateList": "bench.rerankers.base",
@@ -59,6 +61,7 @@ __all__ = [
     "load",
     "reranker",
     "run",
+    "slices",
     "verify",
 ]
 

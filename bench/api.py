@@ -111,6 +111,28 @@ def compare(
     return pd.DataFrame([flat(comparison) for comparison in comparisons])
 
 
+def slices(
+    run: Run | str | Path,
+    by: str | Sequence[str] = (),
+    *,
+    baseline: str | None = None,
+    measure: str | None = None,
+) -> pd.DataFrame:
+    """Return the rerankers of a run by classes of queries: by fields of theirs, `length`,
+    `difficulty`; all of them without `by`.
+
+    A row per field, class and reranker, as in `rerank-bench slices --format csv`; classes of fewer
+    than ten queries are there with `judged` false. Raises BenchError as the command does.
+    """
+    import pandas as pd
+
+    from bench.comparison.slices import slicings
+    from bench.reports.sliced import records
+
+    fields = [by] if isinstance(by, str) else by
+    return pd.DataFrame(records(slicings(_opened(run), fields, baseline, measure)))
+
+
 def budget(
     run: Run | Path | str,
     *,
@@ -212,14 +234,16 @@ def check(
     measure: str | None = None,
     margin: float | None = None,
     accept_underpowered: bool = False,
+    sequential: bool = False,
 ) -> Verdict:
     """Return whether `new` is no worse than `baseline` (a run, its folder, or a saved baseline's
     name): `.outcome`, `.gates`, `.exit_code`.
 
     Asks what the file `gates` asks, or the quality of one measure with its margin. Stored timings
     only: `rerank-bench check --live` takes them anew. `accept_underpowered` has no effect any more:
-    a margin below what the queries support is inconclusive by itself. Raises BenchError as the
-    command does.
+    a margin below what the queries support is inconclusive by itself. `sequential` says after how
+    many queries the quality gates were certain; `rerank-bench check SUITE --sequential` runs no
+    more of them. Raises BenchError as the command does.
     """
     from bench import gate
 
@@ -229,7 +253,7 @@ def check(
     # A verdict on an older run than the newest would be of something else.
     ours, theirs = _opened(new, _refuse), _opened(baseline, _refuse)
     gate.refuse_itself(ours, theirs)
-    return gate.check(ours, theirs, questions)
+    return gate.check(ours, theirs, questions, sequential=sequential)
 
 
 def verify(run: Run | str | Path, *, rescore: int = 20) -> Verification:

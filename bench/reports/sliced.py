@@ -42,12 +42,18 @@ COLUMNS = (
 
 def document(slicings: Sequence[Slicing]) -> Document:
     """Return the tables, as printed by `rerank-bench slices`."""
-    records: list[Record] = []
-    for slicing in slicings:
-        records += [flat(slicing, result) for result in slicing.results]
-        records += [_of_small(slicing, piece) for piece in slicing.small]
     section = Section("slices", "Slices", list(blocks(slicings)), titled=False)
-    return Document("Slices", [section], data=records, records=records)
+    rows = records(slicings)
+    return Document("Slices", [section], data=rows, records=rows)
+
+
+def records(slicings: Sequence[Slicing]) -> list[Record]:
+    """Return a record per field, class and row, and one per class that is not judged."""
+    rows: list[Record] = []
+    for slicing in slicings:
+        rows += [flat(slicing, result) for result in slicing.results]
+        rows += [_of_small(slicing, piece) for piece in slicing.small]
+    return rows
 
 
 def blocks(slicings: Sequence[Slicing]) -> Iterator[Block]:

@@ -62,6 +62,13 @@ def test_the_command_and_the_report_show_the_slices(run: Run) -> None:
     assert "--by shoe: no field that parts the queries" in report
 
 
+def test_a_notebook_gets_the_same_as_the_command(run: Run) -> None:
+    frame = bench.slices(run, by="language")
+    assert set(frame["slice"]) == {"en", "hi"}
+    text = command("slices", str(run.folder), "--by", "language", "--format", "csv", cwd=run.folder)
+    assert len(text.stdout.splitlines()) == len(frame) + 1
+
+
 def test_the_report_says_whether_collections_agree_on_the_order(run: Run) -> None:
     [agreement] = order_agreements(run)
     assert (agreement.rows, agreement.tau in (-1.0, 1.0)) == (2, True)
