@@ -39,10 +39,7 @@ class Promise(NamedTuple):
 @click.option(
     "--by",
     metavar="FIELD",
-    help="A map for each value of a field of the queries, such as language; needs --queries.",
-)
-@click.option(
-    "--queries", type=PATH, help="The dataset's queries as JSON lines, with the field of --by."
+    help="Maps for each value of a field of the queries, such as language.",
 )
 @count_option("--folds", 5, "Parts of the queries: each is measured by a map of the others.")
 @click.option("--seed", type=click.IntRange(0), help="Of folds and intervals. Default: the run's.")
@@ -85,7 +82,6 @@ def calibrate(
     dataset: str | None,
     first_stage: str | None,
     by: str | None,
-    queries: Path | None,
     folds: int,
     seed: int | None,
     keep_recall: float | None,
@@ -108,13 +104,12 @@ def calibrate(
     if promise is not None and (out or plot or by):
         raise BenchError("--keep-recall and --keep-precision go without --out, --plot and --by")
     tables = tables_of(run, reranker, dataset=dataset, first_stage=first_stage)
-    settings = Settings(folds, run.seed if seed is None else seed)
+    settings = Settings(folds, run.seed if seed is None else seed, by=by)
     if promise is not None:
         echo(_cuts(run, tables, promise, other, settings), form)
         return
     if out is not None:
         _refuse_several(tables, "--out")
-    settings = _grouped(settings, tables, by, queries)
     rows = calibrated(run, tables, settings, is_named=reranker is not None)
     if out is not None:
         features = FEATURES if place else ()
@@ -149,24 +144,6 @@ def _refuse_several(tables: Sequence[JudgedScores], option: str) -> None:
             f"{option} is of one row: name a reranker, and --dataset or --first-stage, or one of "
             f"the trials {trials}"
         )
-
-
-def _grouped(
-    settings: Settings, tables: Sequence[JudgedScores], by: str | None, queries: Path | None
-) -> Settings:
-    """Return the settings with the group of each query."""
-    from dataclasses import replace
-
-    from bench.meaning.groups import groups_of, refuse_missing
-
-    if by is None and queries is None:
-        return settings
-    if by is None or queries is None:
-        raise BenchError("--by FIELD and --queries FILE go together: a run keeps no other fields")
-    groups = groups_of(queries, by)
-    for table in tables:
-        refuse_missing(groups, table.query_ids, queries)
-    return replace(settings, by=by, groups=groups)
 
 
 def _cuts(

@@ -4,7 +4,7 @@ probabilities that were fitted on other queries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -23,6 +23,7 @@ from bench.meaning.cross_fitting import (
     lists_of,
 )
 from bench.meaning.error_intervals import AUC, Labelled, auc_of, errors_of
+from bench.meaning.groups import groups_of
 from bench.meaning.resampling import Resampling
 from bench.records.judged_scores import (
     JudgedScores,
@@ -100,15 +101,14 @@ class RowCalibration:
 
 @dataclass(frozen=True)
 class Settings:
-    """How maps are fitted and errors resampled. `groups` is the group of each query by its id, the
-    value of the field `by`.
+    """How maps are fitted and errors resampled. `by` is a field of the queries: each of its values
+    has maps of its own.
     """
 
     folds: int = FOLDS
     seed: int = 0
     recipes: Sequence[Recipe] = RECIPES
     by: str | None = None
-    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def calibrate(
@@ -204,9 +204,11 @@ def _row(run: Run, table: JudgedScores, settings: Settings) -> RowCalibration:
     names: list[Unjudged] = [first]
     if first == "left-out" and not table.is_judged.all():
         names.append("not-relevant")
-    groups = [settings.groups.get(query_id, "") for query_id in table.query_ids]
+    groups: list[str] = []
+    if settings.by is not None:
+        groups = groups_of(run, table, settings.by)
     readings = [_reading(run, table, name, settings, groups) for name in names]
-    return RowCalibration(table, readings, groups if settings.groups else ())
+    return RowCalibration(table, readings, groups)
 
 
 def _reading(

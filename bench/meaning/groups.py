@@ -1,40 +1,33 @@
-"""Groups of queries by a field of their file, such as their language."""
+"""Groups of queries by what their collection says of them, such as their language."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
 from bench.core.counting import counted
-from bench.core.errors import DataError, nearest
-from bench.core.note import Notes
-from bench.datasets.lines import numbered_lines
-from bench.datasets.rows import QUERY_ID, first_key, json_row
+from bench.core.errors import RecordError, nearest
+from bench.records.judged_scores import JudgedScores
+from bench.records.run import Run
 
 
-def groups_of(path: Path, field: str) -> Mapping[str, str]:
-    """Return query id -> the value of a field, from a file of queries as JSON lines.
+def groups_of(run: Run, table: JudgedScores, field: str) -> list[str]:
+    """Return the value of a field for each query of a row.
 
-    Raises DataError naming the line of a query that lacks the field.
+    Raises RecordError where the run keeps no such field, or not for each of the queries.
     """
-    groups: dict[str, str] = {}
-    for number, line in numbered_lines(path, Notes()):
-        row = json_row(path, number, line)
-        key = first_key(row, QUERY_ID)
-        if key is None:
-            raise DataError.at(path, number, f"no query id: name it {QUERY_ID[0]}")
-        if field not in row:
-            problem = f"query '{row[key]}' has no field '{field}': {nearest(field, row)}"
-            raise DataError.at(path, number, problem)
-        groups[str(row[key])] = str(row[field])
-    return groups
-
-
-def refuse_missing(groups: Mapping[str, str], query_ids: Sequence[str], path: Path) -> None:
-    """Raise DataError where a query of a run has no group."""
-    missing = [query_id for query_id in query_ids if query_id not in groups]
+    dataset = table.row.trial.dataset
+    fields = run.query_fields
+    fields = fields[fields["dataset"] == dataset]
+    own = fields[fields["field"] == field]
+    if own.empty:
+        known = dict.fromkeys(fields["field"].tolist())
+        hint = "it keeps none: fields of queries.jsonl are stored by a new run"
+        if known:
+            hint = nearest(field, known)
+        raise RecordError(f"{run.folder}: keeps no field '{field}' of {dataset}'s queries: {hint}")
+    values = dict(zip(own["query"].tolist(), own["value"].tolist(), strict=True))
+    missing = [query_id for query_id in table.query_ids if query_id not in values]
     if missing:
-        raise DataError(
-            f"{path}: lacks {counted(len(missing), 'query')} of the run, such as '{missing[0]}': "
-            "give the file of its dataset's queries"
+        raise RecordError(
+            f"{run.folder}: {counted(len(missing), 'query')} of {dataset}, such as "
+            f"'{missing[0]}', have no field '{field}': give it to each in queries.jsonl"
         )
+    return [values[query_id] for query_id in table.query_ids]

@@ -15,12 +15,13 @@ from bench.calibration import errors, file, maps
 from bench.calibration.cuts import steps_of
 from bench.calibration.platt import Platt
 from bench.core.errors import BenchError, CalibrationError
-from bench.meaning.calibrate import RowCalibration, Settings, calibrate, tables_of
+from bench.meaning.calibrate import RowCalibration, Settings, calibrate, calibrated, tables_of
 from bench.meaning.cross_fitting import FOLDS, Recipe, cross_fitted, fold_numbers, lists_of
 from bench.meaning.cut import cut
 from bench.meaning.error_intervals import Labelled, auc_of, errors_of
 from bench.meaning.resampling import Resampling
 from bench.records.run import Run
+from bench.records.tables import QUERY_FIELDS, path_of, write_rows
 from bench.reports.calibrated import document
 from bench.reports.renderers import render
 from tests.support.command import Ended
@@ -60,12 +61,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             if place % 5
         ]
     facts = {"min_relevance": 2, "relevant_only": False}
-    return scored_run(tmp_path_factory.mktemp("calibrate"), rows, judgments, facts=facts)
+    made = scored_run(tmp_path_factory.mktemp("calibrate"), rows, judgments, facts=facts)
+    values = [("language", f"q{number}", ("de", "en")[number % 2]) for number in range(QUERIES)]
+    fields = [
+        ("tiny", query, name, value) for name, query, value in [*values, ("source", "q0", "web")]
+    ]
+    write_rows(path_of(made.folder, QUERY_FIELDS, "tiny"), QUERY_FIELDS, fields)
+    return Run(made.folder)
 
 
 @pytest.fixture(scope="module")
 def rows(run: Run) -> dict[str, RowCalibration]:
-    return {row.table.row.trial.reranker: row for row in calibrate(run)}
+    names = ("logits", "chances", "places")
+    tables = [table for table in tables_of(run) if table.row.trial.reranker in names]
+    calibrations = calibrated(run, tables, Settings(), is_named=False)
+    return {row.table.row.trial.reranker: row for row in calibrations}
 
 
 def command(run: Run, *arguments: object, width: int = 110) -> Ended:
@@ -329,15 +339,8 @@ def test_too_few_queries_are_named(run: Run) -> None:
 
 
 def test_a_field_of_the_queries_gives_each_group_a_map(run: Run, tmp_path: Path) -> None:
-    queries = tmp_path / "queries.jsonl"
-    lines = [
-        json.dumps({"_id": f"q{number}", "text": "?", "language": ("de", "en")[number % 2]})
-        for number in range(QUERIES)
-    ]
-    queries.write_text("\n".join(lines))
     path = tmp_path / "calibration.json"
-    arguments = ("logits", "--by", "language", "--queries", queries, "--out", path)
-    done = command(run, *arguments, "--format", "markdown")
+    done = command(run, "logits", "--by", "language", "--out", path, "--format", "markdown")
     assert "maps of its own: de, en" in done.stdout
     calibration = file.read(path)
     assert calibration.by == "language"
@@ -347,12 +350,6 @@ def test_a_field_of_the_queries_gives_each_group_a_map(run: Run, tmp_path: Path)
     part, is_theirs = lists_of(table).part(is_english)
     assert calibration.groups["en"] == maps.fitted("platt", part, labels[is_theirs])
     assert calibration.map == maps.fitted("platt", lists_of(table), labels)
-    queries.write_text("\n".join(lines[1:]))
-    done = command(run, *arguments)
-    assert (done.returncode, "such as 'q0'" in done.stderr) == (2, True)
-    queries.write_text("\n".join(lines))
-    done = command(run, "logits", "--by", "langage", "--queries", queries)
-    assert "did you mean 'language'" in done.stderr
 
 
 PLANTED: list[tuple[tuple[Any, ...], str]] = [
@@ -366,7 +363,8 @@ PLANTED: list[tuple[tuple[Any, ...], str]] = [
     (("logits", "--keep-recall", "0.9", "--keep-precision", "0.9"), "give one of them"),
     (("logits", "--on", "tiny"), "--on tries a threshold"),
     (("places", "--keep-recall", "0.9"), "its scores are ranks"),
-    (("logits", "--by", "language"), "--by FIELD and --queries FILE go together"),
+    (("logits", "--by", "langage"), "keeps no field 'langage' of tiny's queries: did you mean"),
+    (("logits", "--by", "source"), "59 queries of tiny, such as 'q1', have no field 'source'"),
     (("logits", "--map", "beta", "--place", "--out", "map.json"), "beta reads the score alone"),
 ]
 
