@@ -32,6 +32,8 @@ NAMES_WITHOUT_A_NOUN = frozenset(
     )
 )
 
+KEYS_OF_FILES = {"bench/records/schema.py": frozenset({"asked"})}
+"""Names that are keys of files, as in every run folder of before."""
 NESTED = "a conditional expression inside another: write if and else"
 TWO_LOOPS = "a comprehension of two loops: write the outer one as a for loop"
 NO_NOUN = "names nothing: take the noun of its type, such as run, rows, record, outcome"
@@ -191,11 +193,18 @@ class Problem:
 
 
 def problems(path: Path, tree: ast.AST) -> list[Problem]:
-    """Return the lines of a file that break a rule without exceptions, in order."""
+    """Return the lines of a file that break a rule without exceptions, in order. `path` is relative
+    to the root.
+    """
+    keys = KEYS_OF_FILES.get(path.as_posix(), frozenset())
     rows = [
         *((line, NESTED) for line in nested_conditionals(tree)),
         *((line, TWO_LOOPS) for line in comprehensions_of_two_loops(tree)),
-        *((line, f"'{name}': {NO_NOUN}") for line, name in names_without_a_noun(tree)),
+        *(
+            (line, f"'{name}': {NO_NOUN}")
+            for line, name in names_without_a_noun(tree)
+            if name not in keys
+        ),
     ]
     return [Problem(path, line, text) for line, text in sorted(rows)]
 

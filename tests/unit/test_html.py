@@ -92,12 +92,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def page(run: Run) -> Page:
-    return Page(reports.html(run))
+def text(run: Run) -> str:
+    return reports.html(run)
 
 
-def test_it_begins_with_the_verdict(run: Run) -> None:
-    text = reports.html(run)
+@pytest.fixture(scope="module")
+def page(text: str) -> Page:
+    return Page(text)
+
+
+def test_it_begins_with_the_verdict(text: str) -> None:
     assert (
         text.index('id="verdict"')
         < text.index('id="results"')
@@ -177,11 +181,10 @@ def test_candidates_are_counted_in_the_same_words_everywhere(tmp_path: Path) -> 
     assert list(run.to_frame()["candidates"]) == [4, 4]
 
 
-def test_it_loads_nothing_and_runs_only_what_its_policy_names(run: Run, page: Page) -> None:
+def test_it_loads_nothing_and_runs_only_what_its_policy_names(text: str, page: Page) -> None:
     import base64
     import hashlib
 
-    text = reports.html(run)
     assert not [
         (tag, attributes)
         for tag, attributes in page.elements
@@ -335,8 +338,7 @@ def test_rows_without_quality_are_shown_with_their_timings(run: Run, tmp_path: P
     assert float(row[head.index("p50 ms")].split("[")[0]) > 0
 
 
-def test_depth_curves_hold_every_depth_that_was_measured_or_timed(run: Run) -> None:
-    text = reports.html(run)
+def test_depth_curves_hold_every_depth_that_was_measured_or_timed(run: Run, text: str) -> None:
     depth = text[text.index('<section id="depth"') : text.index('<section id="latency"')]
     quality = (
         run.depths[run.depths["measure"] == "nDCG@10"].groupby(["trial", "depth"])["value"].mean()
@@ -355,9 +357,8 @@ def test_depth_curves_hold_every_depth_that_was_measured_or_timed(run: Run) -> N
 
 
 def test_every_scenario_has_its_numbers_and_withheld_percentiles_say_so(
-    run: Run, page: Page
+    run: Run, text: str, page: Page
 ) -> None:
-    text = reports.html(run)
     latency = text[text.index('<section id="latency"') : text.index('<section id="scores"')]
     for scenario in ("single", "offline", "request", "some new scenario"):
         assert f"<code>{scenario}</code>" in latency
