@@ -78,6 +78,9 @@ class Steps:
         """
         import numpy as np
 
+        nowhere = EVERYTHING if self.goal == "recall" else NOTHING
+        if not len(self.scores):
+            return np.full(len(rises), nowhere)
         ends = self._ends
         sums = np.cumsum(rises, axis=1)[:, ends]
         limits = np.broadcast_to(np.asarray(bounds, dtype=np.float64), (len(rises),))
@@ -92,7 +95,7 @@ class Steps:
             # the value above it is the lowest that leaves it out
             choices = np.append(NOTHING, values)
         thresholds: FloatArray = choices[passed]
-        thresholds[limits < -SLACK] = EVERYTHING if self.goal == "recall" else NOTHING
+        thresholds[limits < -SLACK] = nowhere
         return thresholds
 
     @property

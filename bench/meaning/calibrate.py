@@ -35,7 +35,7 @@ from bench.records.judged_scores import (
 from bench.records.run import Run
 
 if TYPE_CHECKING:
-    from bench.calibration.arrays import FloatArray
+    from bench.calibration.arrays import FloatArray, IntArray
 
 Unjudged = Literal["left-out", "not-relevant"]
 RAW = "as they are"
@@ -222,18 +222,11 @@ def _reading(
     resampling = Resampling(len(table.query_ids), settings.seed)
     labelled = Labelled(labels[is_known], owners, resampling)
     scores = table.scores[is_known]
-    raw = list(_raw(scores, labelled, are_ranks=table.are_ranks))
+    raw = list(_raw(table, scores, labelled))
     assessed: list[Assessed] = []
-    if not table.are_ranks:
+    if len(scores) and not table.are_ranks:
         fold_of = fold_numbers(run, table, settings.folds, settings.seed)
-        lists = lists_of(table)
-        for recipe in settings.recipes:
-            try:
-                values = cross_fitted(recipe, lists, labels, fold_of, groups)
-            except CalibrationError as error:
-                assessed.append(Assessed(recipe.name, problem=str(error), fitted=True))
-            else:
-                assessed.append(_assessed(recipe.name, values[is_known], labelled, fitted=True))
+        assessed = list(_maps(table, labels, labelled, fold_of, settings.recipes, groups))
     return Reading(
         unjudged,
         int(is_known.sum()),
@@ -244,14 +237,41 @@ def _reading(
     )
 
 
-def _raw(scores: FloatArray, labelled: Labelled, *, are_ranks: bool) -> Iterator[Assessed]:
-    """Yield the scores without a map: as they are, and through a logistic curve where they are no
-    probabilities.
+def _maps(
+    table: JudgedScores,
+    labels: FloatArray,
+    labelled: Labelled,
+    fold_of: IntArray,
+    recipes: Sequence[Recipe],
+    groups: Sequence[str],
+) -> Iterator[Assessed]:
+    """Yield the probabilities of each kind of map, cross-fitted; why there are none, where a fold
+    has nothing to fit it on.
     """
-    if are_ranks:
+    import numpy as np
+
+    is_known = ~np.isnan(labels)
+    lists = lists_of(table)
+    for recipe in recipes:
+        try:
+            values = cross_fitted(recipe, lists, labels, fold_of, groups)
+        except CalibrationError as error:
+            yield Assessed(recipe.name, problem=str(error), fitted=True)
+        else:
+            yield _assessed(recipe.name, values[is_known], labelled, fitted=True)
+
+
+def _raw(table: JudgedScores, scores: FloatArray, labelled: Labelled) -> Iterator[Assessed]:
+    """Yield the scores of documents with a label without a map: as they are, and through a logistic
+    curve where the row's are no probabilities.
+    """
+    if table.are_ranks:
         yield Assessed(RAW, {AUC: auc_of(scores, labelled)}, problem="ranks")
         return
-    if len(scores) and scores.min() >= 0 and scores.max() <= 1:
+    if not len(scores):
+        yield Assessed(RAW, problem="no judged documents")
+        return
+    if table.scores.min() >= 0 and table.scores.max() <= 1:
         yield _assessed(RAW, scores, labelled)
         return
     yield Assessed(RAW, {AUC: auc_of(scores, labelled)}, problem="not probabilities")

@@ -187,6 +187,9 @@ def sentences(rows: Sequence[RowCalibration]) -> Iterator[str]:
     for row in rows:
         if row.table.are_ranks:
             yield f"{row.table.name}: {RANKS[row.table.scale]}; {NO_MAP}."
+    unlabelled = [row.table.name for row in rows if not row.readings[0].pairs]
+    if unlabelled:
+        yield f"No candidate is judged of {', '.join(unlabelled)}: nothing says what a score means."
     for problem, names in _problems(rows).items():
         yield f"No map of {', '.join(names)}: {problem}."
 

@@ -388,3 +388,17 @@ def test_labels_of_a_single_kind_leave_a_reason(tmp_path: Path) -> None:
     assert row.readings[0].best is None
     with pytest.raises(BenchError, match="needs relevant documents"):
         maps.fitted("platt", lists_of(row.table), np.zeros(16))
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_is_judged_in_no_list_or_in_a_single_one_has_no_numbers(tmp_path: Path) -> None:
+    lists = {f"q{number}": [("a", 0.9 + number), ("b", 0.1), ("c", 0.05)] for number in range(8)}
+    for judgments in ([("q0", "z", 1), ("q0", "y", 0)], [("q0", "a", 1), ("q0", "b", 0)]):
+        run = scored_run(
+            tmp_path / judgments[0][1], {"first-stage": lists, "row": lists}, judgments
+        )
+        (row,) = calibrate(run, "row", settings=Settings(folds=2))
+        assert not [each for each in row.readings[0].maps if each.are_probabilities]
+        text = render(document([row], curves=True), "markdown")
+        assert "nan" not in text
+        assert "No candidate is judged" in text or "needs relevant documents" in text

@@ -112,6 +112,14 @@ def test_too_few_queries_keep_everything_or_nothing() -> None:
     assert steps_of("precision", flat(scores), labels.ravel()).threshold(0.9) == NOTHING
 
 
+def test_lists_without_labels_keep_everything_or_nothing() -> None:
+    scores, _ = drawn(np.random.default_rng(0), 5, 4)
+    unknown = np.full(scores.size, np.nan)
+    assert steps_of("recall", flat(scores), unknown).threshold(0.5) == EVERYTHING
+    precision = steps_of("precision", flat(scores), unknown)
+    assert precision.resampled(0.5, np.ones((3, 5))).tolist() == [NOTHING] * 3
+
+
 def test_losses_by_hand() -> None:
     lists = ScoredLists(np.array([3.0, 2.0, 1.0, 5.0, 4.0, 1.0]), np.array([0, 3, 5, 6]))
     labels = np.array([1.0, 0.0, 1.0, 0.0, np.nan, np.nan])
