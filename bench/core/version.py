@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -19,8 +20,11 @@ def version() -> str:
         return _version_of_checkout()
 
 
+@cache
 def installed(distribution: str) -> str | None:
-    """Return the version of an installed package; None where it is not installed."""
+    """Return the version of an installed package; None where it is not installed. It is that of the
+    first call: what is installed later is not what this process has loaded.
+    """
     from importlib import metadata
 
     try:

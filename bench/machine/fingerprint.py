@@ -10,11 +10,11 @@ import platform
 import re
 import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, TypedDict
 
 from bench.core.errors import SuiteError, Unavailable
+from bench.core.version import installed
 from bench.machine import cpu, gpu
 from bench.machine.cgroup import control_groups, cpu_quota, memory_limit, read
 from bench.machine.cpu import CpuFacts
@@ -235,10 +235,4 @@ def _threads() -> Threads:
 
 
 def _versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {}
-    for name in LIBRARIES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = None
-    return versions
+    return {name: installed(name) for name in LIBRARIES}
