@@ -1,6 +1,6 @@
 """How often an early verdict is wrong, and how many queries it takes, simulated.
 
-    python benchmarks/gate_sequential.py [--gates 4000]
+    python benchmarks/gate_sequential.py [--gates 4000] [--effects -1]
 
 Queries are drawn anew for each gate. Rows are margins, as multiples of the smallest one that so
 many queries support; columns are true differences, as multiples of the margin. Each cell: what
@@ -63,11 +63,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--gates", type=int, default=4_000)
-    gates = parser.parse_args().gates
-    titles = "".join(f"{f'{effect:+g} margins':>26}" for effect in EFFECTS)
+    parser.add_argument("--effects", type=float, nargs="+", default=EFFECTS)
+    arguments = parser.parse_args()
+    gates, effects = arguments.gates, arguments.effects
+    titles = "".join(f"{f'{effect:+g} margins':>26}" for effect in effects)
     print(f"{'differences':<20}{'queries':>8}{'margin':>8}{titles}")
     for name, n, times, margin in cases():
-        rates = [simulated(name, n, margin, effect, gates) for effect in EFFECTS]
+        rates = [simulated(name, n, margin, effect, gates) for effect in effects]
         early = "".join(f"{_cell(rate.passed, rate.failed, rate.used)}" for rate in rates)
         over_all = "".join(_cell(rate.passed_by_all, rate.failed_by_all) for rate in rates)
         print(f"{name:<20}{n:>8}{f'x{times}':>8}{early}", flush=True)
