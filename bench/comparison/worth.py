@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.comparison.fused import FusedSearch, fused_search
 from bench.core.errors import DataError
 from bench.datasets.folds import folds
 from bench.quality import statistics
@@ -37,7 +38,8 @@ class Worth:
 
     `gain` is over its own first stage, `over_search` over the order of a first stage alone: for
     each half of the queries, the one that is best on the other half (None where the dataset has one
-    first stage). `best_in_halves` is the share of random halves of the queries on which no other
+    first stage), `over_fusion` over the tuned fusion of all first stages (None where the run has no
+    scores of two). `best_in_halves` is the share of random halves of the queries on which no other
     row and no first stage is better. `added_ms` is the median time that it adds to the search,
     `usd` its price per 1,000 queries, None where they are not known.
     """
@@ -48,6 +50,7 @@ class Worth:
     best_in_halves: float
     added_ms: float | None
     usd: float | None
+    over_fusion: Difference | None = None
 
     @property
     def hurt(self) -> float:
@@ -90,6 +93,8 @@ class Worths:
     best_search: str
     survival: float
     queries: int
+    fusion: FusedSearch | None = None
+    """The first stages fused, without a reranker."""
 
 
 def worths(run: Run, members: Sequence[Row], measure: str) -> Worths | None:
@@ -114,12 +119,16 @@ def worths(run: Run, members: Sequence[Row], measure: str) -> Worths | None:
     search = _matrix([values[row.trial.id] for row in firsts], query_ids)
     reranked = _matrix([values[row.trial.id] for row in competing], query_ids)
     chosen = _chosen(run, search, query_ids)
+    fusion = fused_search(run, firsts, measure, query_ids)
     shares, survival = _halves(np.concatenate([reranked, search]), run.seed)
     rows: list[Worth] = []
     for row, own, share in zip(competing, reranked, shares[: len(competing)], strict=True):
         over_search: Difference | None = None
         if chosen is not None:
             over_search = statistics.difference(list(own), list(chosen), run.seed)
+        over_fusion: Difference | None = None
+        if fusion is not None:
+            over_fusion = statistics.difference(list(own), fusion.values, run.seed)
         rows.append(
             Worth(
                 row,
@@ -128,13 +137,14 @@ def worths(run: Run, members: Sequence[Row], measure: str) -> Worths | None:
                 share,
                 _added_ms(row),
                 row.cost.usd_per_1000_queries if row.cost else None,
+                over_fusion,
             )
         )
     rows.sort(key=lambda worth: -worth.row.quality[measure].mean)
     best = max(range(len(firsts)), key=lambda place: float(search[place].mean()))
     names = [row.trial.first_stage for row in firsts]
     dataset = firsts[0].trial.dataset
-    return Worths(dataset, measure, rows, names, names[best], survival, len(query_ids))
+    return Worths(dataset, measure, rows, names, names[best], survival, len(query_ids), fusion)
 
 
 def _matrix(rows: Sequence[Mapping[str, float]], query_ids: Sequence[str]) -> Matrix:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
@@ -9,11 +11,14 @@ import pytest
 
 from bench.comparison import worth
 from bench.comparison.worth import worths
+from bench.contract.candidates import QueryCandidates
 from bench.contract.trial import Trial
 from bench.datasets.folds import folds
 from bench.quality import statistics
 from bench.records.rows import Row
 from bench.records.run import Run
+from bench.records.scores import score_writer
+from bench.rerankers.composed.base import ordered
 
 MEASURE = "nDCG@10"
 
@@ -22,6 +27,8 @@ class MadeRun:
     """What `worths` reads of a run: per-query values and texts."""
 
     seed = 7
+    # no scores are kept there
+    folder = Path("nowhere")
 
     def __init__(self, values: dict[str, dict[str, float]]) -> None:
         self.by_trial = values
@@ -131,3 +138,66 @@ def test_one_query_has_no_halves() -> None:
 def test_nothing_is_worth_anything_without_rows() -> None:
     run = made([0.5] * 4)
     assert worths(cast(Run, run), [row(run, "a", "first-stage")], MEASURE) is None
+
+
+class ScoredRun(MadeRun):
+    """A run that keeps the scores of its first stages."""
+
+    def __init__(self, folder: Path, lists: dict[str, dict[str, dict[str, float]]]) -> None:
+        names = list(lists["a-first-stage"])
+        super().__init__({name: dict.fromkeys(names, 0.0) for name in (*lists, "a-good")})
+        self.folder = folder
+        self._lists = lists
+        for trial, own in lists.items():
+            with score_writer(folder, trial) as write:
+                for query_id, ranking in self.ranking(trial).items():
+                    scores = tuple(own[query_id][doc_id] for doc_id in ranking.doc_ids)
+                    write(query_id, QueryCandidates(ranking.doc_ids, scores))
+        rows = [("d", name, "x", 1) for name in names]
+        self.judgments = pd.DataFrame(rows, columns=["dataset", "query", "document", "grade"])
+
+    def ranking(self, trial_id: str) -> dict[str, QueryCandidates]:
+        return {
+            query_id: ordered(list(scores), list(scores.values()))
+            for query_id, scores in self._lists[trial_id].items()
+        }
+
+
+def test_a_row_is_compared_with_a_fusion_tuned_on_the_other_half(tmp_path: Path) -> None:
+    """In one half of the queries the relevant document is first by the first stage "a", in the
+    other by "b": weights of the other half prefer the wrong stage. The most even ones that put it
+    first there are .65 and .35, and put it second here: z-scores are 1.34, -.27 and -1.07 by one
+    stage and -1.07, 1.34 and -.27 by the other, and their sums -.23, .77 and -.55.
+    """
+    (tmp_path / "scores").mkdir()
+    names = [f"q{number}" for number in range(8)]
+    half = folds({name: f"text of {name}" for name in names}, 2, MadeRun.seed)
+    good, bad = {"x": 3.0, "y": 1.0, "z": 0.0}, {"x": 0.0, "y": 3.0, "z": 1.0}
+    lists = {
+        "a-first-stage": {name: (good, bad)[half[name]] for name in names},
+        "b-first-stage": {name: (bad, good)[half[name]] for name in names},
+    }
+    run = ScoredRun(tmp_path, lists)
+    rows = [row(run, "a", "first-stage"), row(run, "b", "first-stage")]
+    rows.append(row(run, "a", "good", "a-first-stage"))
+    dataset = worths(cast(Run, run), rows, MEASURE)
+    assert dataset is not None
+    assert dataset.fusion is not None
+    assert dataset.fusion.names == ["a", "b"]
+    for name in names:
+        served = dataset.fusion.weights.of(name)
+        assert served[half[name]] == 0.35
+    assert dataset.fusion.mean == pytest.approx(1 / math.log2(3))
+    (best,) = dataset.rows
+    assert best.over_fusion is not None
+    assert best.over_fusion.mean == pytest.approx(-dataset.fusion.mean)
+
+
+def test_without_scores_of_two_first_stages_there_is_no_fusion() -> None:
+    run = made([0.5] * 8, [0.4] * 8, [0.9] * 8)
+    rows = [row(run, "a", "first-stage"), row(run, "b", "first-stage")]
+    rows.append(row(run, "a", "good", "a-first-stage"))
+    dataset = worths(cast(Run, run), rows, MEASURE)
+    assert dataset is not None
+    assert dataset.fusion is None
+    assert dataset.rows[0].over_fusion is None

@@ -13,10 +13,12 @@ LISTED = 12
 """Rows of a dataset that the table shows, the best ones."""
 EXPLANATION = (
     "Over the search: the difference to the order of the first stage that is best on the other "
-    "half of the queries. Hurt: queries that the row makes worse than its own first stage. New "
-    "first: queries with another first document. Best in halves: random halves of the queries on "
-    "which no other row and no first stage is better. A point is .01 of the measure, gained over "
-    "the row's own first stage; a row that gains nothing has no price."
+    "half of the queries; over the fusion: to a sum of z-scores of all first stages without a "
+    "reranker, with the weights that are best on the other half. Hurt: queries that the row makes "
+    "worse than its own first stage. New first: queries with another first document. Best in "
+    "halves: random halves of the queries on which no other row and no first stage is better. A "
+    "point is .01 of the measure, gained over the row's own first stage; a row that gains nothing "
+    "has no price."
 )
 
 
@@ -66,7 +68,7 @@ def _lead(dataset: Worths) -> Paragraph:
         f"on the other half, too, in {percent(dataset.survival)} of the cases."
     )
     if len(dataset.search) == 1:
-        return Paragraph((halves,))
+        return Paragraph((f"{halves} {_fusion(dataset)}",))
     best = dataset.rows[0]
     value = numbers.quality(best.row.quality[dataset.measure].mean)
     where = f" ranks best on {dataset.dataset}: {dataset.measure} {value}"
@@ -74,8 +76,31 @@ def _lead(dataset: Worths) -> Paragraph:
     over = ""
     if best.over_search is not None:
         over = f", {numbers.tested(best.over_search)} over the best order without a reranker"
-    rest = f". Of the first stages alone, {dataset.best_search} is best. {halves}"
+    rest = (
+        f". Of the first stages alone, {dataset.best_search} is best. {_fusion(dataset)} {halves}"
+    )
     return Paragraph((name, f"{where}{over}{rest}"))
+
+
+def _fusion(dataset: Worths) -> str:
+    """Return what a tuned fusion of the first stages has without a reranker, or why none could be
+    computed.
+    """
+    fusion = dataset.fusion
+    if fusion is None and len(dataset.search) == 1:
+        return "A fusion without a reranker needs a second first stage in the run."
+    if fusion is None:
+        return (
+            "A fusion of the first stages could not be computed: the run keeps no scores of two of "
+            "them, or has too few queries."
+        )
+    best = dataset.rows[0]
+    value = numbers.quality(fusion.mean)
+    names = " and ".join(fusion.names)
+    over = ""
+    if best.over_fusion is not None:
+        over = f"; the best row is {numbers.tested(best.over_fusion)} over it"
+    return f"{names} fused without a reranker, weights tuned on the other half, have {value}{over}."
 
 
 def _table(dataset: Worths) -> Table:
@@ -84,6 +109,8 @@ def _table(dataset: Worths) -> Table:
     columns = [Column("quality", measure, better="higher", priority=0)]
     if several:
         columns.append(Column("search", "Δ search", better="higher", priority=1, interval="own"))
+    if dataset.fusion is not None:
+        columns.append(Column("fusion", "Δ fusion", better="higher", priority=1, interval="own"))
     columns += [
         Column("hurt", "hurt", "share of queries", better="lower", priority=2),
         Column("first", "new first", "share of queries", priority=4),
@@ -101,6 +128,7 @@ def _row(worth: Worth, dataset: Worths) -> Row:
     by_column = {
         "quality": cells.measure(row.quality[dataset.measure]),
         "search": cells.delta(worth.over_search),
+        "fusion": cells.delta(worth.over_fusion),
         "hurt": cells.share(worth.hurt),
         "first": cells.missing(),
         "ms": cells.duration(worth.ms_per_point),

@@ -1,0 +1,99 @@
+"""The order that needs no reranker and has all first stages: a fusion of their stored scores, with
+weights that are tuned on one half of the queries and serve the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.contract.candidates import QueryCandidates
+from bench.core.errors import DataError
+from bench.datasets.folds import folds
+from bench.quality import measures
+from bench.ranking.fusion import Contributions, Norm, weighted_contributions
+from bench.ranking.order import Ranking
+from bench.ranking.tuning import FusionWeights, cross_fitted
+from bench.records.rows import Row
+from bench.records.run import Run
+from bench.records.scores import read_scores
+from bench.rerankers.reference.fixed import in_order
+
+HALVES = 2
+NORM: Norm = "z-score"
+
+
+@dataclass(frozen=True)
+class FusedSearch:
+    """A sum of z-scores of first stages. `values` are per query, in the order of the queries, each
+    by the weights of the other half.
+    """
+
+    names: Sequence[str]
+    weights: FusionWeights
+    values: Sequence[float]
+
+    @property
+    def mean(self) -> float:
+        return sum(self.values) / len(self.values)
+
+
+def fused_search(
+    run: Run, firsts: Sequence[Row], measure: str, query_ids: Sequence[str]
+) -> FusedSearch | None:
+    """Return the tuned fusion of first stages of one dataset; None where there are fewer than two
+    with stored scores, or too few queries for two halves.
+    """
+    lists = {row.trial.first_stage: _lists(run, row) for row in firsts}
+    if len(lists) < 2 or not all(lists.values()):
+        return None
+    texts = dict(zip(run.queries["query"], run.queries["text"], strict=True))
+    try:
+        fold_of = folds({name: str(texts.get(name, name)) for name in query_ids}, HALVES, run.seed)
+    except DataError:
+        return None
+    nothing = QueryCandidates((), ())
+    queries: dict[str, Contributions] = {}
+    for query_id in query_ids:
+        own = [of_stage.get(query_id, nothing) for of_stage in lists.values()]
+        queries[query_id] = weighted_contributions(own, NORM)
+    qrels = _qrels(run, firsts[0].trial.dataset, query_ids)
+    weights = cross_fitted(queries, qrels, fold_of, HALVES)
+    rankings: dict[str, Ranking] = {}
+    for query_id, contributions in queries.items():
+        if contributions.doc_ids:
+            order = contributions.ranking(weights.of(query_id))
+            rankings[query_id] = Ranking(order.doc_ids, order.scores)
+    by_query = measures.evaluate(rankings, qrels, [measure])[measure]
+    return FusedSearch(list(lists), weights, [by_query[query_id] for query_id in query_ids])
+
+
+def _lists(run: Run, row: Row) -> Mapping[str, QueryCandidates]:
+    """Return a first stage's candidates in its order, with its scores, or with n, n-1, ..., 1 where
+    these say another order; empty where the run keeps no scores.
+    """
+    import numpy as np
+
+    scores = read_scores(run.folder, row.trial.id)
+    if not scores:
+        return {}
+    lists: dict[str, QueryCandidates] = {}
+    for query_id, order in run.ranking(row.trial.id).items():
+        own = scores[query_id] if query_id in scores else QueryCandidates((), ())
+        by_id = dict(zip(own.doc_ids, own.scores, strict=True))
+        values = tuple(by_id.get(doc_id, np.nan) for doc_id in order.doc_ids)
+        if not in_order(order.doc_ids, np.asarray(values, dtype=np.float64)):
+            values = tuple(float(place) for place in range(len(order.doc_ids), 0, -1))
+        lists[query_id] = QueryCandidates(order.doc_ids, values)
+    return lists
+
+
+def _qrels(run: Run, dataset: str, query_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    judged = run.judgments
+    judged = judged[judged["dataset"] == dataset]
+    qrels: dict[str, dict[str, int]] = {query_id: {} for query_id in query_ids}
+    columns = (judged[name].tolist() for name in ("query", "document", "grade"))
+    for query_id, doc_id, grade in zip(*columns, strict=True):
+        if query_id in qrels:
+            qrels[query_id][doc_id] = int(grade)
+    return qrels
