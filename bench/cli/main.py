@@ -118,6 +118,9 @@ def main() -> None:
     sys.exit(code)
 
 
+INTERRUPTED = "interrupted; run, tune and check go on from what they scored when asked again"
+
+
 def _exit_code() -> int:
     """Run the command of the command line. Returns its exit code: never 1, which a command gives
     for its own reasons, for what broke.
@@ -129,10 +132,7 @@ def _exit_code() -> int:
         click.echo(f"rerank-bench: {printable(redacted_text(str(error)))}", err=True)
         return error.exit_code
     except click.exceptions.Abort:
-        click.echo(
-            "\nrerank-bench: interrupted; run the same command to go on from what was scored",
-            err=True,
-        )
+        click.echo(f"\nrerank-bench: {INTERRUPTED}", err=True)
         return 128 + next(iter(signals), signal.SIGINT)
     except click.ClickException as error:
         error.show()

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from bench import rerankers
+from bench.cli.main import INTERRUPTED
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
 from bench.scoring.cache import ScoreCache
@@ -155,7 +156,7 @@ def test_a_stopped_run_pays_only_for_what_was_not_answered(
     assert process.wait(60) == code
     errors = (tmp_path / "errors.txt").read_text()
     if number != signal.SIGKILL:
-        assert "interrupted; run the same command to go on from what was scored" in errors
+        assert INTERRUPTED in errors
         assert "Traceback" not in errors
     first = len(server.requests)
     assert first < QUERIES, "it was stopped in the midst"
