@@ -41,6 +41,7 @@ KEYS = (
 
 LONG = (
     "test_own_gate",
+    "test_runtimes",
     "test_notebooks",
     "test_gpu_check",
     "test_html_browser",
@@ -50,6 +51,7 @@ LONG = (
     "test_executors",
     "test_option_keys",
     "test_ltr",
+    "test_serving_pipelines",
     "test_fuzz",
     "test_serving",
     "test_live",
