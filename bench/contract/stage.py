@@ -180,6 +180,12 @@ class Reranker(Stage, OpenStage, Protocol):
         """
 
     @property
+    def merges_calls(self) -> bool:
+        """Whether scores of several calls may be those of one list. A service may normalise the
+        scores of a request.
+        """
+
+    @property
     def host(self) -> str | None:
         """The machine that does the work, where it is another one."""
 

@@ -135,6 +135,10 @@ class BaseReranker(ABC):
         own = classes[: classes.index(BaseReranker)]
         return is_ours(self.origin) or any("pointwise" in vars(kind) for kind in own)
 
+    @property
+    def merges_calls(self) -> bool:
+        return True
+
     def requirements(self) -> Sequence[Requirement]:
         """Return what it needs to run. Packages come first: other requirements may look with
         them.

@@ -79,6 +79,7 @@ class KnownScores:
     def __init__(self, cache: ScoreCache, reranker: Reranker) -> None:
         self.cache = cache
         self._with_scores = reranker.reads_scores
+        self._merges_calls = reranker.merges_calls
         self._list_keys: dict[str, str] = {}
         """Query id -> key of the cache, of requests that count by list."""
         self._slots: dict[str, Slots] = {}
@@ -122,6 +123,9 @@ class KnownScores:
             return self._missing_by_list(request)
         slots = self._found(by_pair, request, keys)
         unknown = [place for place, slot in enumerate(slots.tolist()) if slot == ABSENT]
+        if not self._merges_calls and (unknown or len(list(by_pair.shares(slots))) > 1):
+            # scores of one request hold for any part of it, and not next to those of another
+            unknown = list(range(len(keys)))
         if not unknown:
             self._complete(by_pair, request.query_id, slots)
             return None

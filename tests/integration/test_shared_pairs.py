@@ -90,6 +90,17 @@ class OfScores(Billed):
     reads_scores = True
 
 
+class PerRequest(Billed):
+    """A service that normalises the scores of each request."""
+
+    @property
+    def merges_calls(self) -> bool:
+        return False
+
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
+        return [scores / scores.sum() for scores in super().rerank(requests)]
+
+
 def made(kind: type[Billed] = Billed, **options: Any) -> Billed:
     return kind(FakeOptions(**options))
 
@@ -130,6 +141,23 @@ def test_any_list_of_known_pairs_is_free_and_of_others_the_rest_is_asked() -> No
     for one in more:
         expected = [reranker._one(one.query, text) for text in one.docs]
         assert rest.scores[one.query_id].tolist() == expected
+
+
+def test_scores_of_one_request_are_not_merged_with_those_of_another() -> None:
+    whole = requests(4, docs=5)
+    halves = [picked([0, 1, 2], whole), picked([2, 3, 4], whole)]
+    for half in halves:
+        scored(made(PerRequest), half)
+    reranker = made(PerRequest)
+    result = scored(reranker, whole)
+    assert len(reranker.asked) == 20, "known pairs are asked again, next to the others"
+    for one in whole:
+        assert sum(result.scores[one.query_id]) == pytest.approx(1)
+    later = made(PerRequest)
+    part = scored(later, halves[1])
+    assert not later.asked, "a part of one request is in its order"
+    for one in whole:
+        assert part.scores[one.query_id].tolist() == result.scores[one.query_id][2:].tolist()
 
 
 @pytest.mark.parametrize("kind", [Listwise, OfScores])

@@ -223,6 +223,10 @@ class ApiReranker(RemoteReranker):
         self._client = self._http = None
 
     @property
+    def merges_calls(self) -> bool:
+        return not self.options.overlaps
+
+    @property
     def _overlaps(self) -> bool:
         return self.pointwise and self.options.overlaps and self.documents_per_call > 1
 
