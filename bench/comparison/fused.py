@@ -4,10 +4,10 @@ weights that are tuned on one half of the queries and serve the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.contract.candidates import QueryCandidates
+from bench.contract.candidates import Compact, QueryCandidates
 from bench.core.errors import DataError
 from bench.datasets.folds import folds
 from bench.quality import measures
@@ -44,8 +44,11 @@ def fused_search(
     """Return the tuned fusion of first stages of one dataset; None where there are fewer than two
     with stored scores, or too few queries for two halves.
     """
-    lists = {row.trial.first_stage: _lists(run, row) for row in firsts}
-    if len(lists) < 2 or not all(lists.values()):
+    by_name = {row.trial.first_stage: row for row in firsts}
+    if len(by_name) < 2:
+        return None
+    lists = {name: Compact(_lists(run, row)) for name, row in by_name.items()}
+    if not all(lists.values()):
         return None
     texts = dict(zip(run.queries["query"], run.queries["text"], strict=True))
     try:
@@ -68,24 +71,22 @@ def fused_search(
     return FusedSearch(list(lists), weights, [by_query[query_id] for query_id in query_ids])
 
 
-def _lists(run: Run, row: Row) -> Mapping[str, QueryCandidates]:
-    """Return a first stage's candidates in its order, with its scores, or with n, n-1, ..., 1 where
-    these say another order; empty where the run keeps no scores.
+def _lists(run: Run, row: Row) -> Iterator[tuple[str, QueryCandidates]]:
+    """Yield a first stage's candidates in its order, with its scores, or with n, n-1, ..., 1 where
+    these say another order; nothing where the run keeps no scores.
     """
     import numpy as np
 
     scores = read_scores(run.folder, row.trial.id)
     if not scores:
-        return {}
-    lists: dict[str, QueryCandidates] = {}
+        return
     for query_id, order in run.ranking(row.trial.id).items():
         own = scores[query_id] if query_id in scores else QueryCandidates((), ())
         by_id = dict(zip(own.doc_ids, own.scores, strict=True))
         values = tuple(by_id.get(doc_id, np.nan) for doc_id in order.doc_ids)
         if not in_order(order.doc_ids, np.asarray(values, dtype=np.float64)):
             values = tuple(float(place) for place in range(len(order.doc_ids), 0, -1))
-        lists[query_id] = QueryCandidates(order.doc_ids, values)
-    return lists
+        yield query_id, QueryCandidates(order.doc_ids, values)
 
 
 def _qrels(run: Run, dataset: str, query_ids: Sequence[str]) -> dict[str, dict[str, int]]:

@@ -71,9 +71,23 @@ class RowDigest(NamedTuple):
 
 def write_digests(folder: Path, info: bytes) -> None:
     """Write the digests of all files of a run, whose run.json is about to hold `info`."""
-    by_trial: dict[str, list[tuple[str, str, int, int]]] = {}
+    by_trial: dict[str, list[tuple[Path, Table]]] = {}
     for path, table in table_files(folder):
-        rows = by_trial.setdefault(_trial_of(folder, path), [])
+        by_trial.setdefault(_trial_of(folder, path), []).append((path, table))
+    for trial, tables in by_trial.items():
+        rows = _digest_rows(folder, tables)
+        write_rows(folder / DIGESTS.name / f"{trial}.parquet", DIGESTS, rows)
+    files = {name: file_digest(folder / name) for name in written_files(folder)}
+    files[INFO] = hashlib.sha256(info).hexdigest()
+    text = json.dumps(FolderDigests(files=files).model_dump(), indent=1)
+    write_atomically(folder / FILE, f"{text}\n".encode())
+
+
+def _digest_rows(
+    folder: Path, tables: Sequence[tuple[Path, Table]]
+) -> Iterator[tuple[str, str, int, int]]:
+    """Yield file, query, rows and digest of some files, one of which is in memory at once."""
+    for path, table in tables:
         name = path.relative_to(folder).as_posix()
         try:
             digests = row_digests(path, table)
@@ -81,13 +95,7 @@ def write_digests(folder: Path, info: bytes) -> None:
             # damaged from outside while the run was at work: its readers will say so
             continue
         for key, digest in digests.items():
-            rows.append((name, key, digest.rows, digest.digest))
-    for trial, rows in by_trial.items():
-        write_rows(folder / DIGESTS.name / f"{trial}.parquet", DIGESTS, rows)
-    files = {name: file_digest(folder / name) for name in written_files(folder)}
-    files[INFO] = hashlib.sha256(info).hexdigest()
-    text = json.dumps(FolderDigests(files=files).model_dump(), indent=1)
-    write_atomically(folder / FILE, f"{text}\n".encode())
+            yield name, key, digest.rows, digest.digest
 
 
 def read_digests(folder: Path) -> FolderDigests | None:

@@ -4,6 +4,7 @@ score is worth.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -54,7 +55,6 @@ class JudgedScores:
     row: Row
     name: str
     query_ids: Sequence[str]
-    doc_ids: Sequence[str]
     offsets: IntArray
     scores: FloatArray
     grades: FloatArray
@@ -169,18 +169,17 @@ def joined(run: Run, row: Row, lists: Mapping[str, QueryCandidates], qrels: Qrel
     import numpy as np
 
     query_ids = list(lists)
-    doc_ids: list[str] = []
-    scores: list[float] = []
-    grades: list[float] = []
-    sizes: list[int] = []
+    # eight bytes a number: a run may have millions
+    scores = array("d")
+    grades = array("d")
+    sizes = array("q")
     for query_id, answer in lists.items():
         own = qrels.get(query_id, {})
-        doc_ids += answer.doc_ids
-        scores += answer.scores
-        grades += [own.get(doc_id, np.nan) for doc_id in answer.doc_ids]
+        scores.extend(answer.scores)
+        grades.extend([own.get(doc_id, np.nan) for doc_id in answer.doc_ids])
         sizes.append(len(answer.doc_ids))
     facts = run.records[row.trial.id].dataset
-    values = np.array(scores, dtype=np.float64)
+    values = np.array(scores)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     scale = scale_of(values, offsets)
     if scale is Scale.SCORES and _are_redealt(lists, _first_stage_lists(run, row)):
@@ -189,10 +188,9 @@ def joined(run: Run, row: Row, lists: Mapping[str, QueryCandidates], qrels: Qrel
         row,
         row.trial.label,
         query_ids,
-        doc_ids,
         offsets,
         values,
-        np.array(grades, dtype=np.float64),
+        np.array(grades),
         qrels,
         facts.get("min_relevance", 1),
         facts.get("relevant_only", False),

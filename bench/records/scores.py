@@ -7,6 +7,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +16,9 @@ from bench.contract.candidates import Compact, QueryCandidates
 from bench.core.atomic import whole_file
 from bench.core.errors import RecordError
 from bench.records.cells import REPEAT
-from bench.records.tables import SCORES, STRETCH, path_of, read_files
+from bench.records.tables import SCORES, STRETCH, path_of, stretches
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 WriteScores = Callable[[str, QueryCandidates], None]
@@ -60,15 +61,24 @@ def read_scores(folder: Path, trial: str) -> Mapping[str, QueryCandidates]:
     path = path_of(folder, SCORES, trial)
     if not path.is_file():
         return {}
-    table = read_files([path], SCORES)
-    if table.duplicated(["query", "doc_id"]).any():
-        raise RecordError(f"{path}: holds a document of a query twice: {REPEAT}")
-    return Compact(_by_query(table))
+    return Compact(_by_query(path))
 
 
-def _by_query(table: pd.DataFrame) -> Iterator[tuple[str, QueryCandidates]]:
-    for query_id, rows in table.groupby("query", sort=False, observed=True):
-        yield str(query_id), QueryCandidates(tuple(rows["doc_id"]), tuple(rows["score"]))
+def _by_query(path: Path) -> Iterator[tuple[str, QueryCandidates]]:
+    """Yield the queries of a file, some rows of which are in memory at once."""
+    seen: set[str] = set()
+    for query_id, rows in groupby(_rows_of(path), key=itemgetter(0)):
+        _, names, scores = zip(*rows, strict=True)
+        if query_id in seen or len(set(names)) < len(names):
+            raise RecordError(f"{path}: holds a document of a query twice: {REPEAT}")
+        seen.add(query_id)
+        yield query_id, QueryCandidates(names, scores)
+
+
+def _rows_of(path: Path) -> Iterator[tuple[str, str, float]]:
+    for rows in stretches(path, SCORES):
+        columns = (rows[name].to_pylist() for name in ("query", "doc_id", "score"))
+        yield from zip(*columns, strict=True)
 
 
 class _Rows:

@@ -76,7 +76,6 @@ def test_scores_and_grades_are_next_to_each_other(run: Run) -> None:
     (row,) = rows_named(run, "model")
     table = judged_scores(run, row)
     assert list(table.query_ids) == ["q0", "q1"]
-    assert list(table.doc_ids) == ["b", "a", "c", "d", "b"]
     assert table.offsets.tolist() == [0, 3, 5]
     assert table.scores.tolist() == [0.9, 0.2, 0.1, 0.8, 0.3]
     np.testing.assert_array_equal(table.grades, [1, 2, np.nan, 0, np.nan])
