@@ -40,14 +40,15 @@ KEYS = ("CO_API_KEY", "VOYAGE_API_KEY", "MXBAI_API_KEY", "JINA_API_KEY", "OPENAI
 
 
 def changed(name: str, folder: Path, edits: dict[str, str] | None = None, **fields: Any) -> Path:
-    """A shipped suite with some words and fields changed, in a folder of its own beside the run
+    """A shipped suite with some words and fields changed, in a folder of its own next to the files
     that it names.
     """
     text = shipped()[name].read_text(encoding="utf-8")
     for old, new in (edits or {}).items():
         text = re.sub(old, new, text)
-    for run in shipped()[name].parent.glob("*.run.gz"):
-        shutil.copy(run, folder)
+    for pattern in ("*.run.gz", "*.calibration.json"):
+        for file in shipped()[name].parent.glob(pattern):
+            shutil.copy(file, folder)
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(text), **fields}), encoding="utf-8")
     return path
@@ -118,10 +119,15 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
     } == {}
     assert bench.verify(run, rescore=0).findings == []
     backends = {record.description["backend"] for record in run.records.values()}
-    (cascade,) = [record for record in run.records.values() if record.stages]
-    stages: Any = cascade.description["identity"]
-    backends |= {stage["backend"] for stage in stages["stages"]}
+    stages: Any
+    for record in run.records.values():
+        if record.stages:
+            stages = record.description["identity"]
+            backends |= {stage["backend"] for stage in stages["stages"]}
     assert backends == {*rerankers.TABLE, "pipeline"}
+    (hybrid,) = [record for record in run.records.values() if record.trial.reranker == "hybrid"]
+    searches: Any = hybrid.candidates["parts"]
+    assert [part["first_stage"] for part in searches] == ["dense", "sparse"]
     rows = {
         record.trial.reranker: record.quality["nDCG@10"].mean for record in run.records.values()
     }
@@ -136,7 +142,9 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
         if record.description["facts"].get("random_weights")
     }
     real = {"first-stage", "oracle", "word-overlap", "everyday-word-overlap", "ltr"}
-    real |= {"blend", "skip", "cut > word-overlap"}
+    real |= {"blend", "skip", "cut > word-overlap", "calibrated"}
+    # its search has random weights, what orders its candidates has not
+    real.add("hybrid")
     assert random == set(rows) - real
     noted = {row.name for row in rows_of(run) if Note(Code.RANDOM_WEIGHTS) in row.notes}
     assert noted == random
