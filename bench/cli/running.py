@@ -43,7 +43,12 @@ KINDS = {".html": "report", ".md": "comment"}
     help="Where scores are computed, in place of the suite's own: here, or processes, which uses "
     "several of this machine. See `rerank-bench list executors`.",
 )
-@click.option("--fresh", is_flag=True, help="Score everything anew: do not read the score cache.")
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Use no score of before the run. Within it, pipelines share what the run has scored by "
+    "then; each other row is scored anew.",
+)
 @quiet_option
 @click.option(
     "--estimate",

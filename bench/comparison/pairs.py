@@ -217,7 +217,7 @@ def mostly_failed(run: Run) -> dict[str, str]:
 
 def cached(answered: Iterable[Side]) -> list[str]:
     """Return a sentence per run on the trials whose scores were not made in it: no server or model
-    was asked for them.
+    was asked for them. What rows of a run share is none of it.
     """
     trials: dict[str, dict[str, None]] = {}
     for side in answered:
@@ -229,7 +229,8 @@ def cached(answered: Iterable[Side]) -> list[str]:
             share = f"{side.trial.id} ({count} of {counted(total, 'query')})"
             trials.setdefault(side.run.info.id, {})[share] = None
     return [
-        f"run {run}: scores came from the cache, --fresh scores anew: {', '.join(shares)}"
+        f"run {run}: scores are older than the run, from the cache; --fresh scores anew: "
+        f"{', '.join(shares)}"
         for run, shares in trials.items()
     ]
 

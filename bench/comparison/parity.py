@@ -87,8 +87,8 @@ def parity(new: Side, baseline: Side) -> Parity:
 
 
 def sources(parities: Sequence[Parity]) -> list[str]:
-    """Return a sentence per run on the trials whose scores came from the cache: no server or model
-    was asked for them.
+    """Return a sentence per run on the trials whose scores are older than the run: no server or
+    model was asked for them.
     """
     answered: list[Side] = []
     for pair in parities:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from bench.core.errors import ALMOST_SURE, SuiteError, nearest, nearest_of
+from bench.core.numeric import refuse_boolean
 from bench.core.plugins import is_ours
 from bench.core.redaction import is_secret_name, redacted
 
@@ -40,11 +41,18 @@ Values = dict[str, object]
 
 
 class Options(BaseModel):
-    """Options of one part. Unknown keys are errors; values are kept as given, so that a record can
-    show them.
+    """Options of one part. Unknown keys are errors, and so is a boolean in the place of a number;
+    values are kept as given, so that a record can show them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
+        if info.field_name in cls.model_fields:
+            refuse_boolean(cls.model_fields[info.field_name].annotation, value)
+        return value
 
     @classmethod
     def known_fields(cls) -> dict[str, FieldInfo]:

@@ -232,8 +232,8 @@ class Record(Options):
     )
     reused: Queries = Field(
         0,
-        description="of the queries whose scores came from the cache, those with scores that the "
-        "run itself had bought, for another row or stage; 0 in older records",
+        description="of the queries whose scores came from the cache, those of which the run "
+        "itself had bought all scores, for another row or stage; 0 in older records",
     )
     pairs: Pairs | None = Field(
         None, description="None where nothing is scored, such as an oracle, and in older runs"

@@ -28,7 +28,12 @@ from bench.runner.forecast import Expected, Forecast
 UNKNOWN = "?"
 REMOTE, NONE = "remote", "none"
 COLUMNS = (
-    Column("cached", "cached", "queries whose scores are in the cache", priority=3),
+    Column(
+        "cached",
+        "cached",
+        "queries whose scores are in the cache, or are made by an earlier row",
+        priority=3,
+    ),
     Column("pairs", "pairs", priority=1),
     Column("calls", "calls", priority=1),
     Column("timed", "timed", "calls of the timed pass", priority=6),
@@ -69,6 +74,7 @@ def notes(forecast: Forecast) -> Iterator[str]:
     if not rows:
         yield "the suite has no reranker but the first stage and the oracle, which cost nothing"
         return
+    yield from _pairs(rows)
     yield f"tokens: {forecast.tokens_from}"
     yield (
         "time: of scoring alone, as fast as in the newest run that timed the same entry on "
@@ -96,6 +102,29 @@ def notes(forecast: Forecast) -> Iterator[str]:
             f"{_names(unpriced)}: no price known; give one in the suite, as price: {{usd: 2, per: "
             "1000 searches}"
         )
+
+
+def _pairs(rows: Sequence[Expected]) -> Iterator[str]:
+    """Return which pairs are counted once, and of which rows nobody knows them yet."""
+    shared = sum(row.shared for row in rows if row.reason is None)
+    if shared:
+        yield (
+            f"pairs: {counted(shared, 'pair')} of later rows {_are(shared)} scored by an earlier "
+            "one, and counted there alone"
+        )
+    guessed = [row for row in rows if row.is_guessed]
+    if guessed:
+        yield (
+            f"{_names(guessed)}: documents of a later stage are not known before the scores of the "
+            "one before: the first candidates serve for them, and what rows share of these is "
+            "counted in each"
+        )
+
+
+def _are(count: int) -> str:
+    if count == 1:
+        return "is"
+    return "are"
 
 
 def _names(rows: Iterable[Expected]) -> str:

@@ -31,12 +31,15 @@ class StageInput(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """The queries of a trial of which something is yet to be scored, and what that takes of each
-    stage.
+    """The queries of a trial of which something is yet to be scored, what that takes of each stage,
+    the pairs that an earlier trial of the run scores, and whether the first candidates serve for
+    documents that nobody knows yet.
     """
 
     queries: int
     usages: list[Usage]
+    shared: int
+    is_guessed: bool
 
 
 def stages_of(planned: Planned) -> list[StageInput]:
@@ -71,6 +74,7 @@ class Backlog:
         self._caches, self._fresh = ScoreCaches(fresh=fresh), fresh
         self._bought: dict[str, Bought] = {}
         self._begun: set[tuple[Prefix, str]] = set()
+        self._shared = 0
 
     def begin_group(self) -> None:
         """Forget which stages have run: pipelines of other candidates share none."""
@@ -85,17 +89,20 @@ class Backlog:
         stages = self._stages(planned)
         usages: list[Usage] = [Usage()] * len(stages_of(planned))
         queries = 0
+        self._shared = 0
+        is_guessed = False
         for request in requests:
             own: list[Usage | None] = []
             current: CandidateList | None = request
             for stage in stages:
                 received = cut(request, stage.handed) if current is None else current
+                is_guessed |= current is None
                 scores = stage.scores(received, is_exact=current is not None)
                 own += self._usages(stage, received, current is not None)
                 current = stage.hands_on(received, scores)
             queries += any(usage is not None for usage in own)
             usages = [total + (more or Usage()) for total, more in zip(usages, own, strict=True)]
-        return Missing(queries, usages)
+        return Missing(queries, usages, self._shared, is_guessed)
 
     def _usages(self, stage: _Stage, request: CandidateList, is_exact: bool) -> list[Usage | None]:
         """Return what a request takes of a stage, or of each of its parts; None of one that has its
@@ -111,7 +118,9 @@ class Backlog:
             return usages
         rest = stage.missing(request, is_exact=is_exact)
         if rest is not None:
+            pairs = len(rest.doc_ids)
             rest = self._to_be_scored(stage, rest, is_exact)
+            self._shared += pairs - (0 if rest is None else len(rest.doc_ids))
         if rest is None:
             return [None]
         return [stage.reranker.expected_usage([rest], self._tokens)]

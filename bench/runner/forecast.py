@@ -45,7 +45,9 @@ class Expected:
 
     `usd` is None where the price is not known, 0 for what costs nothing by the query. `seconds` is
     of scoring, None where nothing is known of it; `at_least` marks a lower bound, which the limits
-    per minute set. `reason` says why the trial cannot run here.
+    per minute set. `shared` are the pairs that an earlier trial of the run scores, which no other
+    number has; with `is_guessed`, documents of a later stage are not known, and the first
+    candidates serve for them. `reason` says why the trial cannot run here.
     """
 
     trial: Trial
@@ -60,6 +62,8 @@ class Expected:
     seconds: float | None = None
     at_least: bool = False
     time_source: str = ""
+    shared: int = 0
+    is_guessed: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return flat values: what scoring and the timed pass take together, and the price."""
@@ -73,6 +77,7 @@ class Expected:
             "queries": self.queries,
             "cached": self.cached,
             "pairs": self.usage.pairs,
+            "shared_pairs": self.shared,
             "calls": both.calls,
             "timed_calls": self.timed.calls,
             "tokens": both.tokens,
@@ -158,6 +163,8 @@ def forecast(
                 _sum(missing.usages),
                 _sum(timing),
                 planned.status.reason,
+                shared=missing.shared,
+                is_guessed=missing.is_guessed,
             )
             bills: list[float | None] = []
             for stage, scoring, timed in zip(

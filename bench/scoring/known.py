@@ -150,14 +150,14 @@ class KnownScores:
         return by_pair.table.scores(self._slots[query_id])
 
     def is_since(self, query_id: str, began: int) -> bool:
-        """Return whether some scores of a complete query were written at this time or later."""
+        """Return whether all scores of a complete query were written at this time or later."""
         if query_id in self._list_keys:
             return self.cache.written(self._list_keys[query_id]) >= began
         by_pair = self.cache.by_pair
         if by_pair is None or query_id not in self._slots:
             return False
         shares = by_pair.shares(self._slots[query_id])
-        return any(self.cache.written(key) >= began for key, _ in shares)
+        return all(self.cache.written(key) >= began for key, _ in shares)
 
     def add_cost(self, result: Scored) -> None:
         """Add what the scores of the pass cost when they were bought."""

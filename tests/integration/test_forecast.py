@@ -119,6 +119,10 @@ def test_the_same_scores_are_bought_once_in_a_run(
         ("hosted", 4),
         ("again", 0),
     ]
+    assert [row.shared for row in forecast.rows] == [0, only(forecast).usage.pairs]
+    assert "20 pairs of later rows are scored by an earlier one, and counted there alone" in shown(
+        forecast, 300
+    )
     bench.run(settings, out=tmp_path / "out")
     assert len(server.requests) == 4
     fresh = bench.estimate(settings, fresh=True)
@@ -346,6 +350,10 @@ def test_a_stage_that_two_pipelines_begin_with_is_counted_once(collection: Path)
     forecast = bench.estimate(cascades(collection, "one", "two", first_stages=["bm25"]))
     one, two = only(forecast, "one"), only(forecast, "two")
     assert two.usage.pairs < one.usage.pairs
+    # every query's five candidates, of the stage that both begin with
+    assert (one.shared, two.shared, two.is_guessed) == (0, 4 * 5, True)
+    text = shown(forecast, 400)
+    assert "one, two: documents of a later stage are not known" in text
     fresh = bench.estimate(cascades(collection, "one", "two", first_stages=["bm25"]), fresh=True)
     assert only(fresh, "two").usage.pairs == two.usage.pairs, "it runs once in a fresh run, too"
 

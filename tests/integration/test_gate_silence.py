@@ -247,7 +247,7 @@ def test_scores_from_the_cache_are_said_by_check_and_parity(tmp_path: Path) -> N
     new = made_run(tmp_path, {"a": OLD}, record=scores, rankings={"a": ORDER}, name="new")
     old = made_run(tmp_path, {"a": OLD}, rankings={"a": ORDER}, name="old")
     sentence = (
-        f"run {new.info.id}: scores came from the cache, --fresh scores anew: "
+        f"run {new.info.id}: scores are older than the run, from the cache; --fresh scores anew: "
         "tiny--bm25--a (40 of 60 queries)"
     )
     assert sentence in check(new, old).notes

@@ -160,6 +160,15 @@ def test_scores_of_one_request_are_not_merged_with_those_of_another() -> None:
         assert part.scores[one.query_id].tolist() == result.scores[one.query_id][2:].tolist()
 
 
+def test_a_query_is_reused_where_the_run_itself_has_bought_all_of_its_scores() -> None:
+    whole = requests(4, docs=5)
+    scored(made(), [cut(one, 3) for one in whole[:2]])
+    caches = ScoreCaches()
+    assert scored(made(), whole, caches=caches).computed_queries == 4
+    again = scored(made(), whole, caches=caches)
+    assert (again.cached_queries, again.reused) == (4, {one.query_id for one in whole[2:]})
+
+
 @pytest.mark.parametrize("kind", [Listwise, OfScores])
 def test_a_score_that_depends_on_the_list_is_not_shared(kind: type[Billed]) -> None:
     whole = requests(4, docs=5)

@@ -53,7 +53,7 @@ def test_scores_from_the_cache_are_said_in_one_line_a_run(tmp_path: Path) -> Non
         record={"a": cached, "b": cached},
     )
     (text,) = sources([*within_run(run, "a", "b"), *within_run(run, "b", "a")])
-    assert text.startswith(f"run {run.info.id}: scores came from the cache")
+    assert text.startswith(f"run {run.info.id}: scores are older than the run")
     assert text.count("(2 of 2 queries)") == 2
 
 
