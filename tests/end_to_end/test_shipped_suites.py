@@ -126,8 +126,8 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
             backends |= {stage["backend"] for stage in stages["stages"]}
     assert backends == {*rerankers.TABLE, "pipeline"}
     (hybrid,) = [record for record in run.records.values() if record.trial.reranker == "hybrid"]
-    searches: Any = hybrid.candidates["parts"]
-    assert [part["first_stage"] for part in searches] == ["dense", "sparse"]
+    searches: Any = hybrid.candidates
+    assert [part["first_stage"] for part in searches["parts"]] == ["dense", "sparse"]
     rows = {
         record.trial.reranker: record.quality["nDCG@10"].mean for record in run.records.values()
     }
