@@ -109,6 +109,15 @@ class Dataset:
         """Return the rendered text of some documents, in the order of the ids."""
         return [render(self.template, fields) for fields in self.documents.get(doc_ids)]
 
+    def known(self, doc_ids: Iterable[str]) -> Iterator[str]:
+        """Yield those of the ids that are in the collection: judgments may name others."""
+        for doc_id in doc_ids:
+            try:
+                self.documents.get([doc_id])
+            except DataError:
+                continue
+            yield doc_id
+
     def numbers(self, doc_ids: Sequence[str], name: str) -> list[float]:
         """Return a numeric field of some documents, such as a price; NaN where a document has
         none.

@@ -10,6 +10,7 @@ stage lost what it was handed.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,6 +23,8 @@ from bench.ranking.order import Ranking
 
 TOP = 10
 """How far the top reaches where the headline measure has no cutoff."""
+SHOWN = 10
+"""Lost documents of a pipeline that a report shows one by one."""
 
 
 class Loss(StrEnum):
@@ -89,6 +92,10 @@ class Losses:
         for lost in self.lost:
             by_stage[lost.stage][lost.loss] += 1
         yield from by_stage
+
+    def highest_graded(self, qrels: Mapping[str, Mapping[str, int]]) -> list[Lost]:
+        """Return the lost documents that a report shows: those of the highest grades."""
+        return heapq.nlargest(SHOWN, self.lost, key=lambda lost: qrels[lost.query_id][lost.doc_id])
 
     def _lost(
         self,

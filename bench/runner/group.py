@@ -83,6 +83,8 @@ class GroupRun:
         self.runs = [TrialRun(planned) for planned in group.planned]
         self.guard = Guard(writer, observer)
         self.stage_pass: StagePass | None = None
+        self.lost: dict[str, None] = {}
+        """Lost documents that the report shows, each once."""
         # asks the system: once a device, when every model is loaded
         self.fingerprint = cache(fingerprint.fingerprint)
 
@@ -178,7 +180,7 @@ class GroupRun:
             folder, trial, reranker, header, depths, scored.seen, counter, keeps_scores=keeps_scores
         ) as rankings:
             assessed = assess(scored, questions, self.suite.seed, rankings.keep)
-        losses = self._keep_losses(planned, counter.losses)
+        losses = self._keep_losses(planned, counter.losses, questions)
         self._keep_stages(planned)
         self.guard.keep_long_reasons(scored.failures, trial.id)
         learned = self._learned(planned, questions, assessed)
@@ -203,8 +205,11 @@ class GroupRun:
             before = search_before
         return LossCounter(Losses(cutoff, len(_stage_names(planned))), before)
 
-    def _keep_losses(self, planned: Planned, losses: Losses) -> LossRecord:
+    def _keep_losses(self, planned: Planned, losses: Losses, questions: Questions) -> LossRecord:
         """Write the documents that a trial lost, and return their counts."""
+        if planned.pipeline is not None:
+            lost = losses.highest_graded(questions.qrels)
+            self.lost |= dict.fromkeys(one.doc_id for one in lost)
         names = _stage_names(planned)
         path = tables.path_of(self.writer.folder, tables.LOSSES, planned.trial.id)
         tables.write_rows(path, tables.LOSSES, loss_rows(planned.trial.id, losses, names))
@@ -320,6 +325,7 @@ class GroupRun:
         texts_of = None
         if keeps_texts:
             texts_of = questions.dataset.texts
+            tops.append(dict.fromkeys(questions.dataset.known(self.lost)))
         return texts.of_group(
             self.group.planned[0].trial.dataset,
             queries,

@@ -165,6 +165,49 @@ def test_a_planted_bad_cut_is_named_in_the_reports_words(run: Run) -> None:
     assert careful.stages[1].cut < turned.cut / 10
 
 
+def test_the_lost_documents_of_the_highest_grades_are_listed(run: Run) -> None:
+    trial = record_of(run, "planted").trial
+    grades = {
+        (query, document): grade
+        for query, document, grade in zip(
+            *(run.judgments[name] for name in ("query", "document", "grade")), strict=True
+        )
+    }
+    rows = run.losses[run.losses["trial"] == trial.id].itertuples()
+    lost = [(str(row.query), str(row.doc_id), str(row.stage), str(row.loss)) for row in rows]
+    lost.sort(key=lambda own: -grades[own[0], own[1]])
+    queries = dict(zip(run.queries["query"], run.queries["text"], strict=True))
+    texts = run.document_texts({(trial.dataset, doc_id) for _, doc_id, _, _ in lost[:10]})
+    pages = markdown(run), html(run)
+    _, _, comment = pages[0].partition("planted (cpu): relevant documents lost, the highest graded")
+    comment, _, _ = comment.partition("</details>")
+    assert comment.count("\n| ") == 1 + 1 + 10
+    for query_id, doc_id, stage, loss in lost[:10]:
+        (line,) = [
+            line
+            for line in comment.splitlines()
+            if f"| {doc_id} |" in line and queries[query_id] in line
+        ]
+        assert f"| {grades[query_id, doc_id]} | {stage} | {loss.replace('-', ' ')} |" in line
+        assert texts[trial.dataset, doc_id][:40] in line
+        assert doc_id in pages[1]
+    assert "the highest graded first" in pages[1]
+    assert "word-overlap (cpu): relevant documents lost" not in pages[0], "pipelines alone"
+
+
+def test_without_texts_the_lost_documents_have_ids(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(run.folder, tmp_path / "bare")
+    for name in ("queries", "documents"):
+        shutil.rmtree(tmp_path / "bare" / name)
+    bare = bench.load(tmp_path / "bare")
+    _, _, comment = markdown(bare).partition("planted (cpu): relevant documents lost")
+    comment, _, _ = comment.partition("</details>")
+    assert comment.count("\n| ") == 1 + 1 + 10
+    assert "begins with" not in comment
+    own = bare.losses["query"].astype(str)
+    assert any(f"| {query_id} |" in comment for query_id in own)
+
+
 def test_recall_before_and_after_each_cut_is_in_the_record(run: Run) -> None:
     for name in ("careful", "planted"):
         stages = record_of(run, name).stages

@@ -25,6 +25,7 @@ from bench.reports.document import (
     Words,
 )
 from bench.reports.names import device_of, name_of
+from bench.reports.sections.lost import lost_documents
 from bench.reports.view import View
 
 TITLE = "Where relevant documents are lost"
@@ -41,7 +42,9 @@ READING = (
 
 
 def losses(view: View) -> Section | None:
-    """Return, per group, a table of losses, what they say of each pipeline, and its picture."""
+    """Return, per group, a table of losses, what they say of each pipeline, and some of the
+    documents.
+    """
     parts = {group: _blocks(view, group) for group in view.groups}
     explanation = Paragraph((EXPLANATION,), quiet=True)
     return view.section("losses", TITLE, parts, explanation)
@@ -56,7 +59,7 @@ def _blocks(view: View, group: GroupKey) -> list[Block]:
     sentences = [sentence(row) for row in pipelines]
     if sentences:
         blocks.append(Bullets(sentences))
-    return blocks
+    return [*blocks, *lost_documents(view, pipelines)]
 
 
 def blame(view: View) -> Section | None:
