@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -21,7 +22,21 @@ if TYPE_CHECKING:
     from bench.records.run import Run
     from bench.reports.document import Document
 
-LEVEL = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+class Share(click.FloatRange):
+    """A number between 0 and 1; no comparison keeps `nan` out of a range."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1, min_open=True, max_open=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        share = float(super().convert(value, param, ctx))
+        if math.isnan(share):
+            self.fail(f"{value} is not in the range 0<x<1.", param, ctx)
+        return share
+
+
+LEVEL = Share()
 
 
 class Promise(NamedTuple):

@@ -10,6 +10,10 @@ from bench.contract.identity import Identity
 from bench.quality import statistics
 
 TOP = 10
+RARE = 0.05
+"""Share of the queries, at either end, that are few."""
+OUTLYING = 10
+"""How many times the range of all but a few queries the whole range is where these are odd ones."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,8 @@ def drift(new: Side, baseline: Side, tolerance: Tolerance | None = None) -> Drif
         taus.append(statistics.kendall_tau([place[doc_id] for doc_id, _ in both]))
         before = theirs[query].doc_ids[:TOP]
         overlaps.append(len(set(before) & set(ours[query].doc_ids[:TOP])) / len(before))
-    highest = max((theirs[query].scores[0] for query in shared), default=0.0)
-    lowest = min((theirs[query].scores[-1] for query in shared), default=0.0)
-    allowed = tolerance.score * (highest - lowest)
+    ends = [(theirs[query].scores[-1], theirs[query].scores[0]) for query in shared]
+    allowed = tolerance.score * usual_range(ends)
     tau, overlap = _mean(taus), _mean(overlaps)
     is_within: bool | None = None
     if shared:
@@ -111,6 +114,25 @@ def drift(new: Side, baseline: Side, tolerance: Tolerance | None = None) -> Drif
         is_within = difference <= allowed and is_alike
     unshared = len(ours.keys() ^ theirs.keys())
     return Drift(len(shared), unshared, difference, allowed, tau, overlap, is_within)
+
+
+def usual_range(ends: Sequence[tuple[float, float]]) -> float:
+    """Return the range of the scores of queries, whose lowest and highest scores these are. Where
+    it is many times that of all but a few queries, that of these: so a document far from all
+    others, such as one without text at -10,000, allows no other score to move.
+    """
+    import numpy as np
+
+    if not ends:
+        return 0.0
+    lows, highs = np.asarray(ends, dtype=np.float64).T
+    of_all = float(highs.max() - lows.min())
+    low = np.quantile(lows, RARE, method="higher")
+    high = np.quantile(highs, 1 - RARE, method="lower")
+    of_most = float(high - low)
+    if 0 < of_most * OUTLYING < of_all:
+        return of_most
+    return of_all
 
 
 def _mean(values: Sequence[float]) -> float:

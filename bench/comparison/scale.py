@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.comparison.drift import Tolerance, usual_tolerance
+from bench.comparison.drift import Tolerance, usual_range, usual_tolerance
 from bench.comparison.pairs import Side
 from bench.quality import statistics
 
@@ -33,9 +33,9 @@ class Level(NamedTuple):
 @dataclass(frozen=True)
 class Scale:
     """Two trials' scores of the same queries: the mean distance between their k-th highest scores
-    per query, what is allowed, the range of the baseline's scores, the medians of the best and of
-    the lowest score per query, mean Kendall tau of the orders, and queries that only one of the
-    two ranked.
+    per query, what is allowed, the range of the baseline's scores, the medians of the best
+    and of the lowest score per query, mean Kendall tau of the orders, and queries that only one of
+    the two ranked.
     """
 
     queries: int
@@ -111,7 +111,7 @@ def scale(new: Side, baseline: Side, share: float) -> Scale:
     if ends:
         medians = [float(value) for value in np.median(ends, axis=0)]
         best, lowest = Level(*medians[:2]), Level(*medians[2:])
-        range_ = max(end[0] for end in ends) - min(end[2] for end in ends)
+        range_ = usual_range([(end[2], end[0]) for end in ends])
     return Scale(
         queries=len(ends),
         unshared=len(ours.keys() ^ theirs.keys()),

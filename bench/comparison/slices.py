@@ -4,6 +4,7 @@ are for the first stage.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -225,7 +226,7 @@ def _difficulties(
 
 
 def _numbers(values: Sequence[str]) -> list[float]:
-    """Return values as numbers; nothing where one is none."""
+    """Return values as numbers; nothing where one is none: nan and inf have no order or no size."""
     numbers = list(_as_numbers(values))
     return numbers if len(numbers) == len(values) else []
 
@@ -233,6 +234,9 @@ def _numbers(values: Sequence[str]) -> list[float]:
 def _as_numbers(values: Sequence[str]) -> Iterator[float]:
     for value in values:
         try:
-            yield float(value)
+            number = float(value)
         except ValueError:
             return
+        if not math.isfinite(number):
+            return
+        yield number

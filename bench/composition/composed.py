@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.composition.chain import Chain
 from bench.composition.times import Forecast
+from bench.core.errors import BenchError
 from bench.latency.columns import Interval
 from bench.quality.statistics import Estimate
 
@@ -24,12 +25,21 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Limits:
     """What a query may take and cost: milliseconds in 95 of 100 cases, or in the median, and
-    dollars per 1,000 queries. None for no limit.
+    dollars per 1,000 queries. None for no limit. Raises BenchError for what is no such number.
     """
 
     p95_ms: float | None = None
     p50_ms: float | None = None
     usd_per_1000: float | None = None
+
+    def __post_init__(self) -> None:
+        times = [limit for limit in (self.p95_ms, self.p50_ms) if limit is not None]
+        dollars = 0.0 if self.usd_per_1000 is None else self.usd_per_1000
+        are_times = all(math.isfinite(limit) and limit > 0 for limit in times)
+        if not are_times or not (math.isfinite(dollars) and dollars >= 0):
+            raise BenchError(
+                f"{self}: a limit is a number of milliseconds above 0, or of dollars from 0 on"
+            )
 
     @property
     def any(self) -> bool:

@@ -22,6 +22,7 @@ from bench.ranking.fusion import Norm
 from bench.ranking.options import FusionNorm, FusionOptions
 from bench.rerankers.composed.options import CutOptions, FuseOptions, SkipOptions
 from bench.retrieval.options import HybridOptions
+from bench.suite.named_options import first_stage_options, reranker_options
 from bench.suite.naming import display_name
 from bench.suite.pipeline_entry import KEEP, PipelineEntry, keep_of, without_keep
 
@@ -78,19 +79,15 @@ def _first(stage: Part, dataset: Stored, depth: int | None) -> str:
     depth.
     """
     name = display_name(stage)
-    if stage.name != "hybrid" or _options(stage).get("name") in dataset.first_stages:
+    if stage.name != "hybrid" or first_stage_options(stage).get("name") in dataset.first_stages:
         return name
-    options = HybridOptions.model_validate(_options(stage))
+    options = HybridOptions.model_validate(first_stage_options(stage))
     if options.is_tuned and name in dataset.first_stages:
         return name
     _refuse_tuned(options)
     parts = [display_name(part) for part in options.of]
     widths = [width for width in (depth, options.depth, options.retrieve) if width is not None]
     return dataset.add_hybrid(parts, _fusion(options), max(widths, default=None))
-
-
-def _options(stage: Part) -> dict[str, Any]:
-    return dict(stage.options) if isinstance(stage.options, Mapping) else {}
 
 
 def _fusion(options: FusionOptions) -> Fusion:
@@ -120,7 +117,7 @@ def _work(stage: Part, dataset: Stored) -> Work:
     name = display_name(stage)
     if name in dataset.rows:
         return Rank(name)
-    options = _options(stage)
+    options = reranker_options(stage)
     if stage.name == "cut":
         cut = CutOptions.model_validate(options)
         return Cut(cut.min_score, cut.within)
@@ -162,8 +159,10 @@ def entry_of(chain: Chain, name: str, parts: Mapping[str, Part]) -> PipelineEntr
     """Return a chain as a suite names it. `parts` are the entries of first stages, hybrids among
     them, and rows.
     """
-    first = _with_keep(parts[chain.first], chain.depth)
-    stages = [first]
+    first = parts[chain.first]
+    options = first_stage_options(first)
+    options.pop("depth", None)
+    stages = [Part(name=first.name, options={**options, KEEP: chain.depth})]
     for step in chain.steps:
         stages.append(_with_keep(step.work.part(parts), step.keep))
     entries = [stage.to_entry() for stage in stages]
@@ -171,13 +170,7 @@ def entry_of(chain: Chain, name: str, parts: Mapping[str, Part]) -> PipelineEntr
 
 
 def _with_keep(part: Part, keep: int | None) -> Part:
-    """Return an entry that hands on this many. The obvious option takes its name by that."""
+    """Return an entry that hands on this many. A bare value gets the name of its option by that."""
     if keep is None:
         return part
-    options: dict[str, object] = {}
-    if isinstance(part.options, dict):
-        options = dict(part.options)
-    elif part.options is not None:
-        raise BenchError(f"{part.name}: write its option with its name, such as path: ...")
-    options.pop("depth", None)
-    return Part(name=part.name, options={**options, KEEP: keep})
+    return Part(name=part.name, options={**reranker_options(part), KEEP: keep})

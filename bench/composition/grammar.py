@@ -14,11 +14,13 @@ from collections.abc import Collection, Mapping, Sequence
 
 from bench.composition.chain import Chain
 from bench.composition.hybrids import Fusion
-from bench.composition.rules import FOLDS, RULES, SEED, SkipRule
+from bench.composition.rules import RULES, SkipRule
 from bench.composition.stored import Stored
 from bench.composition.works import BEFORE, Cut, Fuse, Rank, Skip, Step, Work
 from bench.core.errors import BenchError, nearest
+from bench.core.options import validated
 from bench.ranking.fusion import RANK_CONSTANT, Norm
+from bench.rerankers.composed.options import CutOptions, SkipOptions
 
 _KEEP = re.compile(r"(?P<stage>.*\S)\s*:\s*(?P<keep>[0-9]+)")
 _CALL = re.compile(r"(?P<name>rrf|hybrid|blend|z-score|min-max|none|cut|skip)\s*\((?P<parts>.*)\)")
@@ -147,7 +149,8 @@ def _score_cut(words: Sequence[str]) -> Cut:
         if key not in ("min_score", "within") or not _is_number(value):
             raise BenchError(f"cut({word}): write cut(within 0.3) or cut(min_score 2)")
         limits[key] = float(value)
-    return Cut(**limits)
+    own = validated(CutOptions, limits, f"cut({', '.join(words)})")
+    return Cut(own.min_score, own.within)
 
 
 def _skip(text: str, rows: Collection[str]) -> Skip:
@@ -159,9 +162,12 @@ def _skip(text: str, rows: Collection[str]) -> Skip:
             continue
         if row not in rows:
             raise BenchError(f"the run has no row '{row}': {nearest(row, rows)}")
-        settings = dict(zip(others[::2], map(_whole, others[1::2]), strict=False))
-        rule = SkipRule(by, float(value), settings.get("folds", FOLDS), settings.get("seed", SEED))
-        return Skip(row, rule)
+        if len(others) % 2:
+            raise BenchError(f"skip({text}): '{others[-1]}' has no number after it")
+        settings = dict(zip(others[::2], map(_whole, others[1::2]), strict=True))
+        fields = {"of": row, "when": {by: float(value)}, **settings}
+        own = validated(SkipOptions, fields, f"skip({text})")
+        return Skip(row, SkipRule(by, float(value), own.folds, own.seed))
     raise BenchError(f"skip({text}): write skip(ROW RULE NUMBER), a rule of {', '.join(RULES)}")
 
 

@@ -5,6 +5,7 @@ over all of them. All must pass, so that several need no correction.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from bench.comparison.pairs import Comparison, Side, paired
 from bench.comparison.slices import LEAST, Slice, slices_of
@@ -41,25 +42,46 @@ def _gates(
     if not judged:
         reason = f"no {LEAST} queries of the new run have the same {field}"
         yield _not_judged(comparison.new, field, reason)
+    notes: list[str] = []
     small = [f"{piece.name} ({len(piece.queries)})" for piece in slices if piece not in judged]
+    if small:
+        notes.append(f"fewer than {LEAST} queries, not judged: {', '.join(small)}")
+    without = len(comparison.deltas) - sum(len(piece.queries) for piece in slices)
+    if without and slices:
+        notes.append(f"{counted(without, 'query')} without a {field}, not judged")
     for number, piece in enumerate(judged):
-        yield _gate(comparison, field, margin, piece, small if number == 0 else [])
+        gate = _gate(comparison, field, margin, piece)
+        if number == 0 and notes:
+            # the first class names what is not judged
+            numbers = {**gate.numbers, "not_judged": small, "without_field": without}
+            remark = "; ".join(filter(None, (gate.remark, *notes)))
+            gate = replace(gate, remark=remark, numbers=numbers)
+        yield gate
 
 
-def _gate(
-    comparison: Comparison, field: str, margin: float, piece: Slice, small: Sequence[str]
-) -> Gate:
-    """Return the gate of one class; the first one names those of too few queries."""
+def _gate(comparison: Comparison, field: str, margin: float, piece: Slice) -> Gate:
+    """Return the gate of one class. As over all queries, zeros alone fail, unless the baseline has
+    no more, and a margin that is not below the baseline's mean on the class does not pass.
+    """
     deltas = [comparison.deltas[query] for query in piece.queries]
     low, high, outcome = non_inferiority(deltas, margin)
     mean = sum(deltas) / len(deltas)
     smallest = statistics.smallest_margin(deltas)
+    new = comparison.new.values(comparison.measure)
+    old = comparison.baseline.values(comparison.measure)
+    baseline_mean = sum(old[query] for query in piece.queries) / len(deltas)
     notes: list[str] = []
+    if baseline_mean and not any(new[query] for query in piece.queries):
+        outcome = "fail"
+        notes.append("every query scores 0")
+    elif margin >= baseline_mean and outcome == "pass":
+        outcome = "inconclusive"
+        notes.append(
+            f"a margin of {margin:g} cannot be lost: the baseline's mean is {baseline_mean:.4f}"
+        )
     if margin < smallest:
         queries = counted(len(deltas), "query")
         notes.append(f"{queries} support a margin of {smallest:.4f} at least")
-    if small:
-        notes.append(f"fewer than {LEAST} queries, not judged: {', '.join(small)}")
     return Gate(
         trial=comparison.new.trial,
         name=f"quality {comparison.measure}, {field} {piece.name}",
@@ -72,13 +94,14 @@ def _gate(
             "field": field,
             "slice": piece.name,
             "margin": margin,
+            "baseline_mean": baseline_mean,
             "difference": mean,
             "one_sided_low": low,
             "one_sided_high": high,
             "queries": len(deltas),
             "smallest_margin": smallest,
             "underpowered": margin < smallest,
-            "not_judged": list(small),
+            "not_judged": [],
         },
     )
 

@@ -140,8 +140,15 @@ class _Rounds:
 
     def run(self) -> dict[str, Run]:
         """Return trial id -> the run that decided it."""
-        guarded = [name for name in _names(self.staged.suite) if name in self.records]
-        if not guarded:
+        # those that failed in the baseline are run once: whether they still do decides, as in a
+        # check of a whole run
+        known = {
+            status.trial.reranker
+            for status in self.staged.baseline.info.trials
+            if status.trial.dataset == self.name
+        }
+        guarded = [name for name in _names(self.staged.suite) if name in known]
+        if not guarded or not self.records:
             return {}
         waiting = self._learning(guarded)
         names = [name for name in guarded if name not in waiting]

@@ -21,6 +21,7 @@ from bench.meaning.cross_fitting import (
     cross_fitted,
     fold_numbers,
     lists_of,
+    map_of_group,
 )
 from bench.meaning.error_intervals import AUC, Labelled, auc_of, errors_of
 from bench.meaning.groups import groups_of
@@ -303,7 +304,7 @@ def calibration_of(
     for group in sorted(set(row.groups)):
         is_wanted = np.array([own == group for own in row.groups])
         part, is_theirs = lists.part(is_wanted)
-        groups[group] = maps.fitted(recipe.kind, part, labels[is_theirs], recipe.features)
+        groups[group] = map_of_group(recipe, part, labels[is_theirs], group)
     return Calibration(
         map=maps.fitted(recipe.kind, lists, labels, recipe.features),
         fitted_on=_fitted_on(run, row, recipe, settings),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.calibration import maps
 from bench.calibration.lists import ScoredLists
+from bench.core.errors import CalibrationError
 from bench.datasets.folds import folds
 from bench.records.judged_scores import JudgedScores
 from bench.records.run import Run
@@ -60,6 +61,20 @@ def fold_numbers(run: Run, table: JudgedScores, count: int, seed: int) -> IntArr
     return np.array([fold_of[query_id] for query_id in table.query_ids], dtype=np.int64)
 
 
+def map_of_group(
+    recipe: Recipe, lists: ScoredLists, labels: FloatArray, group: str
+) -> maps.ScoreMap:
+    """Return the map of some queries' lists. Raises CalibrationError, naming their group where they
+    are one, where there is no relevant document or no other.
+    """
+    try:
+        return maps.fitted(recipe.kind, lists, labels, recipe.features)
+    except CalibrationError as error:
+        if not group:
+            raise
+        raise CalibrationError(f"the queries of '{group}': {error}") from error
+
+
 def cross_fitted(
     recipe: Recipe,
     lists: ScoredLists,
@@ -81,7 +96,7 @@ def cross_fitted(
             is_own = (names == group) & (fold_of == fold)
             is_other = (names == group) & (fold_of != fold)
             others, is_theirs = lists.part(is_other)
-            own_map = maps.fitted(recipe.kind, others, labels[is_theirs], recipe.features)
+            own_map = map_of_group(recipe, others, labels[is_theirs], str(group))
             own, is_ours = lists.part(is_own)
             probabilities[is_ours] = own_map.of_lists(own)
     return probabilities

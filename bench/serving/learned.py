@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.contract.identity import Fields
 from bench.contract.part import Part
 from bench.core.errors import SuiteError, nearest
 from bench.core.filenames import file_stem
@@ -16,6 +15,7 @@ from bench.datasets.base import Dataset
 from bench.records.run import Run
 from bench.records.schema import Record
 from bench.suite.cascade_entry import cascade_of, is_cascade
+from bench.suite.named_options import first_stage_options, reranker_options
 from bench.suite.naming import display_name
 from bench.suite.pipeline_entry import KEEP, PipelineEntry, keep_of, without_keep
 from bench.suite.pipeline_planning import cascade_entry
@@ -122,7 +122,9 @@ def _refuse_other_data(run: Run, record: Record, dataset: Dataset) -> None:
 def _entry(suite: Suite, group: Group, planned: Planned) -> PipelineEntry:
     """Return a row as a pipeline, its first stage among the stages."""
     trial = planned.trial
-    first = _with_keep(group.first_stage, trial.depth)
+    options = first_stage_options(group.first_stage)
+    options.pop("depth", None)
+    first = Part(name=group.first_stage.name, options={**options, KEEP: trial.depth})
     if planned.pipeline is None:
         return PipelineEntry(name=trial.reranker, stages=(first, planned.part))
     for entry in suite.pipelines:
@@ -145,6 +147,4 @@ def _facts(record: Record, stage: str) -> Mapping[str, Any]:
 def _with_keep(part: Part, keep: int | None) -> Part:
     if keep is None:
         return part
-    options: Fields = part.options if isinstance(part.options, Mapping) else {}
-    others = {name: value for name, value in options.items() if name != "depth"}
-    return Part(name=part.name, options={**others, KEEP: keep})
+    return Part(name=part.name, options={**reranker_options(part), KEEP: keep})

@@ -14,6 +14,7 @@ from typing import Any
 from bench.contract.identity import Fields
 from bench.contract.part import Part
 from bench.ranking.options import TUNED
+from bench.suite.named_options import reranker_options
 
 LEARNS = "ltr"
 """The stage that is a model."""
@@ -26,11 +27,11 @@ def settled(part: Part, facts: Mapping[str, Any], model: Path | None) -> Part:
     is the file of a trained one. The entry itself, where it has learned nothing.
     """
     if part.name == LEARNS and model is not None:
-        return Part(name=part.name, options=_with_model(_options(part), model))
+        return Part(name=part.name, options=_with_model(reranker_options(part), model))
     settle = KINDS.get(part.name)
     if settle is None:
         return part
-    options = _options(part)
+    options = reranker_options(part)
     of = options.get("of")
     parts: Sequence[Mapping[str, Any]] = facts.get("parts", ())
     entries = [of]
@@ -43,7 +44,10 @@ def settled(part: Part, facts: Mapping[str, Any], model: Path | None) -> Part:
         options["of"] = entries[0]
         if isinstance(of, list | tuple):
             options["of"] = entries
-    return Part(name=part.name, options=settle(options, facts))
+    own = settle(options, facts)
+    if own == reranker_options(part):
+        return part
+    return Part(name=part.name, options=own)
 
 
 def is_settled(part: Part, facts: Mapping[str, Any], model: Path | None) -> bool:
@@ -55,10 +59,6 @@ def is_settled(part: Part, facts: Mapping[str, Any], model: Path | None) -> bool
 def _settled_entry(entry: Any, facts: Mapping[str, Any]) -> Any:
     part = Part.model_validate(entry)
     return settled(part, facts, None).to_entry()
-
-
-def _options(part: Part) -> dict[str, Any]:
-    return dict(part.options) if isinstance(part.options, Mapping) else {}
 
 
 def _with_model(options: Fields, model: Path) -> dict[str, Any]:

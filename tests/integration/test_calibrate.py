@@ -13,6 +13,7 @@ import pytest
 import bench
 from bench.calibration import errors, file, maps
 from bench.calibration.cuts import steps_of
+from bench.calibration.lists import ScoredLists
 from bench.calibration.platt import Platt
 from bench.core.errors import BenchError, CalibrationError
 from bench.meaning.calibrate import RowCalibration, Settings, calibrate, calibrated, tables_of
@@ -359,6 +360,7 @@ PLANTED: list[tuple[tuple[Any, ...], str]] = [
     (("logits", "--plot", "curve.txt"), "give a name that ends in .png"),
     (("logits", "--folds", "500"), "cannot be parted into 500 folds"),
     (("logits", "--keep-recall", "1.5"), "1.5 is not in the range"),
+    (("logits", "--keep-precision", "nan"), "nan is not in the range"),
     (("--keep-recall", "0.9"), "a threshold is of one reranker"),
     (("logits", "--keep-recall", "0.9", "--keep-precision", "0.9"), "give one of them"),
     (("logits", "--on", "tiny"), "--on tries a threshold"),
@@ -402,3 +404,11 @@ def test_what_is_judged_in_no_list_or_in_a_single_one_has_no_numbers(tmp_path: P
         text = render(document([row], curves=True), "markdown")
         assert "nan" not in text
         assert "No candidate is judged" in text or "needs relevant documents" in text
+
+
+def test_a_group_whose_labels_are_all_the_same_is_named() -> None:
+    lists = ScoredLists(np.arange(8.0), np.arange(0, 9, 2))
+    labels = np.array([0.0, 1, 0, 1, 1, 1, 1, 1])
+    fold_of = np.array([0, 1, 0, 1])
+    with pytest.raises(CalibrationError, match="the queries of 'en': a map needs relevant"):
+        cross_fitted(Recipe("platt"), lists, labels, fold_of, ["de", "de", "en", "en"])

@@ -225,6 +225,13 @@ def test_a_grid_holds_cascades_fusions_and_tuned_blends(finished: Run) -> None:
         ("bm25 > > red", "a stage is empty"),
         ("bm25:30 > rrf(red)", "two rows or more"),
         ("bm25:30 > blend(red 2)", "the share from 0 to 1"),
+        ("bm25:30 > skip(red margin_quantile 1.5)", "'when.margin_quantile': input should be less"),
+        (
+            "bm25:30 > skip(red margin_quantile 0)",
+            "'when.margin_quantile': input should be greater",
+        ),
+        ("bm25:30 > skip(red margin_below 1 folds)", "'folds' has no number after it"),
+        ("bm25:30 > red > cut(within -1)", "'within': input should be greater than or equal to 0"),
     ],
 )
 def test_what_cannot_be_composed_is_named(finished: Run, text: str, problem: str) -> None:

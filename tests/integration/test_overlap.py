@@ -165,3 +165,22 @@ def test_a_rounding_is_no_reason_and_a_normalisation_is_one() -> None:
     with pytest.raises(Refusal, match=r"the score 0\.4437 in one .* and 0\.1618 in another"):
         merged([0.02, 0.4437, 0.8], 1, [0.1618, 0.4])
     assert merged([1e-4, 1e-4], 0, [1.01e-4, 1e-4]) == [1e-4, 1e-4, 1e-4]
+
+
+def test_a_softmax_with_one_outstanding_document_is_seen() -> None:
+    """The document in the middle of such a range is one of those next to nothing, which stay there
+    in another request.
+    """
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        logits = rng.normal(0, 6, 20)
+        first, other = np.exp(logits[:10]).tolist(), np.exp(logits[10:]).tolist()
+        one = [weight / sum(first) for weight in first]
+        again = place_of_overlap(one)
+        weights = [first[again], *other]
+        two = [weight / sum(weights) for weight in weights]
+        try:
+            scores = merged(one, again, two)
+        except Refusal:
+            continue
+        assert np.argmax(scores) == np.argmax(logits)

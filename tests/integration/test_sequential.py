@@ -11,8 +11,10 @@ import yaml
 
 import bench
 from bench.gate import Gates, check
+from bench.gate.staged import StagedCheck
 from bench.records import baselines
 from bench.records.run import Run
+from bench.suite import suite as suites
 from tests.support.command import bench as command
 
 QUERIES = 60
@@ -134,3 +136,14 @@ def test_what_is_no_sequential_check_is_refused(
     result = command("check", *arguments, "--baseline", baseline, cwd=place.folder)
     assert result.returncode == 2
     assert problem in result.stderr
+
+
+def test_what_failed_in_the_baseline_and_fails_again_is_no_pass(tmp_path: Path) -> None:
+    entry = suite(tmp_path / "calls", crash="no memory")
+    entry["rerankers"].append("word-overlap")
+    before = bench.run(entry, out=tmp_path / "results")
+    staged = StagedCheck(suites.load(entry), before, Gates(quality={"nDCG@10": 0.2}), fresh=True)
+    verdict = staged.verdict()
+    outcomes = {gate.trial.reranker: gate.outcome for gate in verdict.gates if gate.name != "drift"}
+    assert outcomes == {"fake": "incomparable", "word-overlap": "pass"}
+    assert verdict.exit_code == 3

@@ -351,6 +351,18 @@ def test_who_recomputes_the_digests_is_found_by_what_depends_on_the_change(folde
     assert not places(found, Code.CHANGED_ROWS)
 
 
+def test_what_is_missing_of_a_record_and_a_record_of_no_trial_are_named(folder: Path) -> None:
+    from bench.records.digests import write_digests
+
+    edited(folder / RECORD, ("vs_first_stage",), lambda own: dict(list(own.items())[1:]))
+    shutil.copy(folder / RECORD, folder / "records" / "left-out.json")
+    write_digests(folder, (folder / "run.json").read_bytes())
+    found = findings(folder)
+    assert [place[3] for place in places(found, Code.ABSENT)] == ["vs_first_stage.nDCG@10"]
+    assert places(found, Code.NO_TRIAL) == {("records/left-out.json", "", "", "")}
+    assert len(found) == 2
+
+
 def test_the_command_says_what_differs_and_exits_1(folder: Path) -> None:
     edited(folder / RECORD, ("quality", "nDCG@10", "mean"), lambda value: value + 0.25)
     result = command.bench("verify", str(folder), "--rescore", "0", cwd=folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,13 @@ import pytest
 
 from bench.composition.chain import Chain
 from bench.composition.composed import ComposedPipeline, Composition, Limits, front
+from bench.composition.entries import entry_of
 from bench.composition.prices import RowPrice, price_of
 from bench.composition.rules import SkipRule
 from bench.composition.times import Forecast, Forecasts, StageTimes, pairs_of
 from bench.composition.works import Cut, Fuse, Rank, Skip, Step
+from bench.contract.part import Part
+from bench.core.errors import BenchError
 from bench.latency.columns import Interval
 from bench.reports import composed as report
 from bench.reports.plots import composed as picture
@@ -193,3 +197,25 @@ def test_a_cost_of_nothing_is_left_out_before_the_pairs(usd: float | None, is_ke
         column.key: column for column in report.table(composition, composition.pipelines).columns
     }
     assert (by_key["usd"].priority < by_key["pairs"].priority) == is_kept
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"p95_ms": math.nan}, {"p50_ms": math.inf}, {"p95_ms": 0.0}, {"usd_per_1000": math.nan}],
+)
+def test_a_limit_that_nothing_could_keep_or_break_is_refused(limits: dict[str, float]) -> None:
+    with pytest.raises(BenchError, match="a limit is a number of milliseconds above 0"):
+        Limits(**limits)
+
+
+def test_a_bare_value_of_a_chain_gets_the_name_of_its_option() -> None:
+    parts = {
+        "mine": Part(name="run", options="runs/mine.run"),
+        "theirs": Part(name="cross-encoder", options="./model"),
+    }
+    chain = Chain("mine", 20, (Step(Rank("theirs"), 5),))
+    entry = entry_of(chain, "winner", parts).to_entry()
+    assert entry["stages"] == [
+        {"run": {"path": "runs/mine.run", "keep": 20}},
+        {"cross-encoder": {"model": "./model", "keep": 5}},
+    ]

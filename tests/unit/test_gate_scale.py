@@ -162,3 +162,15 @@ def test_a_ranking_of_one_query_alone_is_compared_on_what_both_have(tmp_path: Pa
     gate = checked(run(tmp_path, "new", few), run(tmp_path, "old", scores()))[1]
     assert gate.numbers["queries"] == 3
     assert "27 queries ranked by one run only" in gate.remark
+
+
+def test_one_document_far_from_all_others_allows_no_other_scale(tmp_path: Path) -> None:
+    odd = [("d0", 0.9), ("d1", -10_000.0)]
+    before = {**scores(), "q7": odd}
+    halved = {query: [(doc, score / 2) for doc, score in rows] for query, rows in before.items()}
+    old = run(tmp_path, "old", before)
+    _, gate = checked(run(tmp_path, "new", {**halved, "q7": odd}, version=2), old)
+    assert (gate.outcome, gate.numbers["tau"]) == ("fail", 1)
+    assert gate.numbers["range"] < 1
+    verdict = check(run(tmp_path, "same", {**halved, "q7": odd}), old, Gates())
+    assert [gate.outcome for gate in verdict.gates if gate.name == "drift"] == ["fail"]

@@ -152,3 +152,35 @@ def test_a_gate_sees_a_loss_in_one_class_that_the_mean_hides(tmp_path: Path) -> 
     }
     assert any("not judged: de (3)" in gate.remark for gate in verdict.gates)
     assert verdict.exit_code == 1
+
+
+def with_fields(run: Run, fields: list[tuple[str, str, str, str]]) -> Run:
+    write_rows(path_of(run.folder, QUERY_FIELDS, next(iter(run.records))), QUERY_FIELDS, fields)
+    return Run(run.folder)
+
+
+def test_a_margin_that_a_class_cannot_lose_does_not_pass(tmp_path: Path) -> None:
+    low = np.where(np.arange(40) < 20, 0.03, 0.6)
+    fields = [("tiny", f"q{i}", "kind", "hard" if i < 20 else "easy") for i in range(30)]
+    old = made_run(tmp_path, {"a": low}, name="old")
+    gates = Gates(quality={MEASURE: 0.1}, drift=None, slices={"kind": 0.05})
+    seen = {}
+    for name, hard in {"same": 0.03, "zeros": 0.0}.items():
+        values = np.where(np.arange(40) < 20, hard, 0.6)
+        new = with_fields(made_run(tmp_path, {"a": values}, name=name), fields)
+        seen[name] = {gate.name: gate for gate in check(new, old, gates).gates}
+    hard_class, easy_class = (f"quality {MEASURE}, kind {kind}" for kind in ("hard", "easy"))
+    assert seen["same"][hard_class].outcome == "inconclusive"
+    assert "0.05 cannot be lost: the baseline's mean is 0.0300" in seen["same"][hard_class].remark
+    assert seen["same"][easy_class].outcome == "pass"
+    assert seen["zeros"][hard_class].outcome == "fail"
+    assert "10 queries without a kind, not judged" in seen["same"][hard_class].remark
+
+
+def test_numbers_without_an_order_part_no_queries(tmp_path: Path) -> None:
+    fields = []
+    for i in range(QUERIES_OF_ALL):
+        fields.append(("tiny", f"q{i}", "year", "nan" if i % 7 == 0 else str(i)))
+    run = with_fields(made_run(tmp_path, VALUES), fields)
+    with pytest.raises(BenchError, match="--by year: no field that parts the queries"):
+        slicings(run, ["year"])

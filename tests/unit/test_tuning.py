@@ -78,6 +78,8 @@ WEIGHTS = {"weights": {"overall": [0.7, 0.3], "by_fold": [[0.6, 0.4], [0.8, 0.2]
             {"skip": {"of": "a", "when": {"margin_below": 1.25}}},
         ),
         ({"blend": {"of": "a", "weight": 0.4}}, {}, {"blend": {"of": "a", "weight": 0.4}}),
+        ({"blend": "a"}, {}, {"blend": "a"}),
+        ({"fuse": ["a", "b"]}, {}, {"fuse": ["a", "b"]}),
         ({"bge": {"batch_size": 8}}, WEIGHTS, {"bge": {"batch_size": 8}}),
     ],
 )

@@ -42,11 +42,13 @@ def steps(count: int, size: int, overlaps: bool) -> list[range]:
 
 
 def place_of_overlap(scores: Sequence[float]) -> int:
-    """Return the place of the document to ask again: the one whose score is the closest to the
-    middle between the smallest and the largest, which every normalisation moves.
+    """Return the place of the document to ask again: the one whose score is the closest to two
+    thirds of the way from the smallest to the largest. Other ends of a range move it, and so does
+    another sum of a softmax: there one document has nearly all, and those below next to nothing.
     """
-    middle = (min(scores) + max(scores)) / 2
-    return min(range(len(scores)), key=lambda place: abs(scores[place] - middle))
+    lowest, highest = min(scores), max(scores)
+    wanted = lowest + (highest - lowest) * 2 / 3
+    return min(range(len(scores)), key=lambda place: abs(scores[place] - wanted))
 
 
 def merged(first: list[float], again: int | None, second: list[float]) -> list[float]:

@@ -24,6 +24,11 @@ def check(evidence: Evidence, ledger: Ledger) -> None:
 
 def _differences(trial: TrialEvidence, first: TrialEvidence, ledger: Ledger) -> None:
     new, old = trial.values or trial.stored_values, first.values or first.stored_values
+    if trial.group.evidence.digests is not None:
+        for measure in trial.record.quality:
+            is_there = measure in trial.record.vs_first_stage
+            place = Place(trial.record_file, key=f"vs_first_stage.{measure}")
+            ledger.same(Code.ABSENT, place, measure in first.record.quality, is_there)
     for measure, recorded in trial.record.vs_first_stage.items():
         query_ids = [query_id for query_id in new.get(measure, {}) if query_id in old[measure]]
         expected = statistics.difference(

@@ -10,10 +10,11 @@ from typing import Any
 from bench.records.keys import Key, identity_of, make_key, system_key
 from bench.records.schema import Record
 from bench.verification.evidence import Evidence
-from bench.verification.finding import Code, Ledger, Place
+from bench.verification.finding import Code, Finding, Ledger, Place
 
 
 def check(evidence: Evidence, ledger: Ledger) -> None:
+    _records(evidence, ledger)
     for record in evidence.run.architectures.values():
         _hashes(f"architectures/{record.trial.id}.json", record.keys, ledger)
     for trial in evidence.trials:
@@ -24,6 +25,16 @@ def check(evidence: Evidence, ledger: Ledger) -> None:
             place = Place(trial.record_file, key="keys.system.hash")
             expected = system_key(identity_of(trial.record.description)).hash
             ledger.same(Code.KEY_HASH, place, expected, trial.record.keys["system"].hash)
+
+
+def _records(evidence: Evidence, ledger: Ledger) -> None:
+    """Compare the records on disk with the trials that run.json says were measured."""
+    measured = {trial.record_file for trial in evidence.trials}
+    for path in sorted((evidence.folder / "records").glob("*.json")):
+        name = path.relative_to(evidence.folder).as_posix()
+        ledger.compared += 1
+        if name not in measured:
+            ledger.findings.append(Finding(Code.NO_TRIAL, Place(name)))
 
 
 def _hashes(file: str, keys: Mapping[str, Key], ledger: Ledger) -> None:
