@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import ModelWrapValidatorHandler, model_validator
 
 from bench.contract.recipe import Recipe
 from bench.core.handed import is_handed
@@ -19,16 +19,23 @@ class Part(Options):
     name: str
     options: Any = None
 
-    @model_validator(mode="before")
+    def __init__(self, name: str, options: Any = None) -> None:
+        # one field alone would be read as an entry: {name: ...}
+        fields: dict[str, Any] = {"name": name, "options": options}
+        super().__init__(**fields)
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _from_entry(cls, entry: Any) -> Any:
+    def _from_entry(cls, entry: Any, handler: ModelWrapValidatorHandler[Part]) -> Part:
+        if isinstance(entry, Part):
+            return handler(entry)
         if isinstance(entry, str):
-            return {"name": entry, "options": None}
+            return handler({"name": entry, "options": None})
         if isinstance(entry, dict) and set(entry) == {"name", "options"}:
-            return entry
+            return handler(entry)
         if isinstance(entry, dict) and len(entry) == 1 and isinstance(next(iter(entry)), str):
             name, options = next(iter(entry.items()))
-            return {"name": name, "options": options}
+            return handler({"name": name, "options": options})
         raise ValueError(
             "an entry is a name, or one name with its options: 'bm25' or 'bm25: {k1: 0.9}'"
         )

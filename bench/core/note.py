@@ -78,6 +78,7 @@ class Code(StrEnum):
     OTHER_MAP = "other-map"
     MAP_OF_THESE_QUERIES = "map-of-these-queries"
     MAP_MAY_REORDER = "map-may-reorder"
+    MODEL_TRAINING_UNKNOWN = "model-training-unknown"
     VECTORS_NOT_KEPT = "vectors-not-kept"
     VECTORS_DAMAGED = "vectors-damaged"
     CUT_DOCUMENTS = "cut-documents"

@@ -343,6 +343,10 @@ WORDS: Mapping[Code, Words] = {
     Code.MAP_MAY_REORDER: says(
         "its calibration map does not rise with the score alone, so that it may change the order"
     ),
+    Code.MODEL_TRAINING_UNKNOWN: says(
+        "what its model {text} was trained on is unknown: if these queries are among it, its "
+        "values are too good"
+    ),
     Code.VECTORS_NOT_KEPT: says("the embeddings could not be kept in the cache: {text}"),
     Code.VECTORS_DAMAGED: says(
         "embeddings in the cache were damaged: they are set aside, and were made again"

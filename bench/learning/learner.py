@@ -89,6 +89,8 @@ class Learner:
         where queries to train on are also measured, RerankerError where there is nothing to learn.
         """
         self._collection.check_fields()
+        if self.options.load is not None:
+            refuse_known(Path(self.options.load), self.dataset)
         other = self._other()
         measured = QuerySet(self.dataset, requests)
         sets = [measured] if other is None else [measured, other]
@@ -109,7 +111,7 @@ class Learner:
             importances=stored.importances,
             stages=list(examples[0].signals) if examples else [],
             fusions=fusions,
-            files=files_of(trained, self._training_queries(requests, other)),
+            files=files_of(trained, self._training_queries(requests, other), sets[-1].dataset.id),
         )
         return Lessons(name, key is not None, trained, learned, self._collection.firsts)
 
@@ -180,7 +182,6 @@ class Learner:
         if options.load is not None:
             loaded = models.loaded(Path(options.load), options)
             names = loaded.features
-            refuse_known(Path(options.load), self.dataset)
         examples = self._examples(list(requests), names)
         columns = tuple(names) or self._features.names
         data = TrainingSet(columns, examples, self.dataset.qrels, self.dataset.queries)

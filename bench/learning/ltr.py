@@ -20,10 +20,12 @@ from bench.contract.requirement import Requirement, requirements_of
 from bench.contract.stage import Component, Description, Reranker
 from bench.core.digest import file_digest
 from bench.core.errors import RerankerError, SuiteError
+from bench.core.note import Code, note
 from bench.core.options import validated
 from bench.datasets.checks import COMPARED
 from bench.learning import features, models
 from bench.learning.checks import refuse_absent, refuse_measured
+from bench.learning.model_files import training_of
 from bench.learning.options import LtrOptions
 from bench.rerankers.base import BaseReranker
 from bench.retrieval.options import BM25Options
@@ -196,6 +198,10 @@ class LtrReranker(BaseReranker):
         facts: dict[str, Any] = {"device": self.device}
         if self.state is not None:
             facts["features"] = len(self.state.trained.features)
+        load = self.options.load
+        if load is not None and training_of(Path(load)) is None:
+            doubt = note(Code.MODEL_TRAINING_UNKNOWN, text=Path(load).name)
+            facts["warnings"] = [doubt.to_dict()]
         return Description(BACKEND, identity.own_fields(), facts)
 
     def rerank(self, requests: Sequence[CandidateList]) -> list[Outcome]:

@@ -33,12 +33,14 @@ def training_key(
 ) -> str | None:
     """Return what decides a training: `sets` are the queries that are measured, and those of
     another dataset that is trained on. None where it is not known: over a collection without a
-    hash, or where an outsider's code decides scores of other stages.
+    hash, where an outsider's code decides scores of other stages, or with a function whose code is
+    in no file.
     """
     if any("corpus_hash" not in own.dataset.identity for own in sets):
         return None
     sources = collection.sources()
-    if sources is None:
+    functions = features.code_digests(options.functions)
+    if sources is None or not all(functions.values()):
         return None
     loaded = None
     if options.load is not None:
@@ -47,7 +49,7 @@ def training_key(
         {
             "layout": LAYOUT,
             "features": features.VERSION,
-            "functions": features.code_digests(options.functions),
+            "functions": functions,
             "options": options.model_dump(mode="json", exclude={"name", "optional", "load"}),
             "load": loaded,
             "libraries": models.libraries(options),

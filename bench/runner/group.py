@@ -209,7 +209,7 @@ class GroupRun:
         """Write the documents that a trial lost, and return their counts."""
         if planned.pipeline is not None:
             lost = losses.highest_graded(questions.qrels)
-            self.lost |= dict.fromkeys(one.doc_id for one in lost)
+            self.lost |= dict.fromkeys(document.doc_id for document in lost)
         names = _stage_names(planned)
         path = tables.path_of(self.writer.folder, tables.LOSSES, planned.trial.id)
         tables.write_rows(path, tables.LOSSES, loss_rows(planned.trial.id, losses, names))

@@ -12,6 +12,7 @@ from bench.contract.part import Part
 from bench.core.errors import SuiteError, nearest
 from bench.core.filenames import file_stem
 from bench.datasets.base import Dataset
+from bench.learning.model_files import PROVENANCE
 from bench.records.run import Run
 from bench.records.schema import Record
 from bench.suite.cascade_entry import cascade_of, is_cascade
@@ -62,7 +63,8 @@ def model_file(run: Run, record: Record, stage: str | None = None) -> Path | Non
         for name in learned.files:
             path = run.folder / MODELS / name
             is_its = stage in (None, learned.stage) or f"--{file_stem(stage or '')}." in name
-            if is_its and ".fold-" not in name and path.is_file():
+            is_model = ".fold-" not in name and not name.endswith(PROVENANCE)
+            if is_its and is_model and path.is_file():
                 return path
     return None
 

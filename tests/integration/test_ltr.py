@@ -26,6 +26,8 @@ from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList
 from bench.contract.stage import Reranker
 from bench.core.errors import BenchError, DataError, RerankerError, SuiteError
+from bench.core.handed import hand_over
+from bench.core.note import Code
 from bench.datasets.base import Dataset
 from bench.datasets.folds import folds
 from bench.learning import learner
@@ -111,6 +113,16 @@ def shop(folder: Path, queries: int = 20) -> Dataset:
 def by_price(query: str, documents: Sequence[Mapping[str, Any]]) -> list[float]:
     """A feature of one's own."""
     return [float(fields["price"]) for fields in documents]
+
+
+class Times:
+    """A feature that is an object."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, query: str, documents: Sequence[Mapping[str, Any]]) -> list[float]:
+        return [self.factor * float(fields["price"]) for fields in documents]
 
 
 def too_short(query: str, documents: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -304,6 +316,34 @@ def test_a_saved_model_is_loaded_and_refuses_the_queries_that_it_learned_from(
         everyday.scores({"load": str(path)})
 
 
+def noted_on(everyday: Work, path: Path) -> list[str]:
+    """Codes of the notes on a stage that loads a model."""
+    facts = everyday.stage({"load": str(path)}).describe().facts
+    return [fields["code"] for fields in facts.get("warnings", [])]
+
+
+def test_a_file_next_to_trees_says_which_queries_they_learned_from(
+    everyday: Work, tmp_path: Path
+) -> None:
+    pytest.importorskip("lightgbm", reason="the extra [ltr] is not installed")
+    stage = everyday.stage({"model": "lightgbm", "trees": 2})
+    score(stage, everyday.requests, chunk_pairs=500)
+    assert stage.learned is not None
+    names = list(stage.learned.files)
+    assert (names[0], names[-1]) == (".txt", ".txt.provenance.json")
+    for name in (names[0], names[-1]):
+        (tmp_path / f"model{name}").write_bytes(stage.learned.files[name])
+    with pytest.raises(DataError, match=r"model.txt was trained on 80 queries .* measured"):
+        everyday.scores({"load": str(tmp_path / "model.txt")})
+    (tmp_path / "model.txt").write_bytes(stage.learned.files[".fold-1.txt"])
+    with pytest.raises(DataError, match=r"provenance.json is of another model than model.txt"):
+        everyday.scores({"load": str(tmp_path / "model.txt")})
+    (tmp_path / "model.txt.provenance.json").write_text("[]")
+    with pytest.raises(DataError, match=r"does not say what model.txt was trained on") as caught:
+        everyday.scores({"load": str(tmp_path / "model.txt")})
+    assert "\n" not in str(caught.value)
+
+
 def test_models_of_lightgbm_and_xgboost_are_loaded(everyday: Work, tmp_path: Path) -> None:
     pytest.importorskip("lightgbm", reason="the extra [ltr] is not installed")
     options = {"model": "lightgbm", "trees": 10, "train": "embedded:everyday-train"}
@@ -313,6 +353,12 @@ def test_models_of_lightgbm_and_xgboost_are_loaded(everyday: Work, tmp_path: Pat
     (tmp_path / "model.txt").write_bytes(stage.learned.files[".txt"])
     loaded = everyday.scores({"load": str(tmp_path / "model.txt")})
     assert all(np.array_equal(scores[name], loaded[name]) for name in scores)
+    (unknown,) = noted_on(everyday, tmp_path / "model.txt")
+    assert unknown == Code.MODEL_TRAINING_UNKNOWN
+    provenance = tmp_path / "model.txt.provenance.json"
+    provenance.write_bytes(stage.learned.files[".txt.provenance.json"])
+    assert noted_on(everyday, tmp_path / "model.txt") == []
+    assert json.loads(provenance.read_text())["dataset"] == "everyday-train"
     trees = {
         "left_children": [1, -1, -1],
         "right_children": [2, -1, -1],
@@ -325,6 +371,7 @@ def test_models_of_lightgbm_and_xgboost_are_loaded(everyday: Work, tmp_path: Pat
     fields = {"learner": {"feature_names": ["before.rank"], "gradient_booster": booster}}
     (tmp_path / "xgb.json").write_text(json.dumps(fields))
     loaded = everyday.scores({"load": str(tmp_path / "xgb.json")})
+    assert noted_on(everyday, tmp_path / "xgb.json") == [Code.MODEL_TRAINING_UNKNOWN]
     for own in loaded.values():
         assert own.tolist() == [1.0] * min(3, len(own)) + [0.0] * (len(own) - 3)
     fields["learner"]["feature_names"] = ["before.rang"]
@@ -511,6 +558,37 @@ def test_the_code_of_a_function_is_that_of_its_module_and_of_what_it_imports_nex
     (tmp_path / "imported_helper.py").write_text("VALUE = 2\n")
     after = code_digests(names)
     assert all(before[name] != after[name] for name in names)
+
+
+def test_the_code_of_an_object_that_is_called_is_also_that_of_its_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class is in another folder than the module that makes an object of it."""
+    for name in ("classes", "features"):
+        (tmp_path / name).mkdir()
+        monkeypatch.syspath_prepend(tmp_path / name)
+    code = "class Constant:\n    def __call__(self, query, documents):\n        return [1]\n"
+    (tmp_path / "classes" / "class_of_features.py").write_text(code)
+    module = "from class_of_features import Constant\n\nconstant = Constant()\n"
+    (tmp_path / "features" / "called_features.py").write_text(module)
+    before = code_digests(["called_features:constant"])
+    (tmp_path / "classes" / "class_of_features.py").write_text(code.replace("[1]", "[2]"))
+    changed = code_digests(["called_features:constant"])
+    assert before["called_features:constant"] != changed["called_features:constant"]
+    (tmp_path / "features" / "called_features.py").write_text(f"{module}\n")
+    assert code_digests(["called_features:constant"]) != changed
+
+
+def test_what_an_object_that_was_handed_over_scores_is_kept_nowhere(tmp_path: Path) -> None:
+    """Two objects of one class may hold different numbers, which no file says."""
+    shelf = work(shop(tmp_path / "shop"))
+    made = {f"handed:times_{number}": Times(number) for number in (1, 2)}
+    hand_over(made)
+    assert set(code_digests(list(made)).values()) == {""}
+    for name in made:
+        stage = shelf.stage({"features": ["before"], "fields": ["price"], "functions": [name]})
+        score(stage, shelf.requests, chunk_pairs=500)
+        assert not stage.fingerprint(), "no cache has its scores"
 
 
 def test_parts_of_others_learn_too(tmp_path: Path) -> None:

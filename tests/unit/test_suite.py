@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+from bench.contract.part import Part
 from bench.core.errors import SuiteError
 from bench.suite import suite as suites
 from bench.suite.json_schema import schema, schema_text
@@ -349,3 +350,12 @@ def test_a_whole_number_with_an_exponent_says_what_to_write(tmp_path: Path) -> N
     )
     with pytest.raises(SuiteError, match=r"suite\.yaml:4: depth: .*: write 100$"):
         suites.load(path)
+
+
+def test_a_part_without_options_has_its_own_name() -> None:
+    """One field alone is no entry {name: x}."""
+    part = Part(name="x")
+    assert (part.name, part.options, part.to_entry()) == ("x", None, "x")
+    assert part == Part.model_validate("x") == Part("x")
+    assert Part.model_validate({"name": "x"}) == Part("name", "x"), "as a suite file has it"
+    assert Part.model_validate({"x": {"keep": 3}}).to_entry() == {"x": {"keep": 3}}
