@@ -28,6 +28,7 @@ Qrels = Mapping[str, Mapping[str, int]]
 """query id -> document id -> grade."""
 LEVEL_STEPS = 0.05
 """How far the steps between ranks may differ, as a share of a step: run files round."""
+BLOCK = 1000
 COMPARED = 5
 """Pairs of neighbouring steps from which equal steps are no accident."""
 
@@ -202,31 +203,38 @@ def scale_of(scores: FloatArray, offsets: IntArray) -> Scale:
     """Return RANKS where the scores of every query, sorted, fall by equal steps, as n, n - 1, ...,
     1 do, or their reciprocals rise so, as 1 / (60 + rank) do; else SCORES.
     """
-    import numpy as np
-
-    owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    order = np.lexsort((-scores, owners))
-    values = scores[order]
-    owner = owners[order]
-    if _in_equal_steps(values, owner):
+    if _in_equal_steps(scores, offsets, reciprocals=False):
         return Scale.RANKS
-    if np.all(values > 0) and _in_equal_steps(1 / values, owner):
+    if _in_equal_steps(scores, offsets, reciprocals=True):
         return Scale.RANKS
     return Scale.SCORES
 
 
-def _in_equal_steps(values: FloatArray, owners: IntArray) -> bool:
+def _in_equal_steps(scores: FloatArray, offsets: IntArray, *, reciprocals: bool) -> bool:
+    """Return whether the scores of every query, or their reciprocals, lie in equal steps. BLOCK
+    queries are looked at at once: the first ones say it of nearly all rows.
+    """
     import numpy as np
 
-    if len(values) < COMPARED + 2:
-        return False
-    steps = np.diff(values)
-    is_pair = (owners[2:] == owners[:-2]).nonzero()[0]
-    before = steps[is_pair]
-    after = steps[is_pair + 1]
-    if len(is_pair) < COMPARED:
-        return False
-    return bool(np.all((np.abs(after - before) <= LEVEL_STEPS * np.abs(before)) & (before != 0)))
+    pairs = 0
+    for start in range(0, len(offsets) - 1, BLOCK):
+        bounds = offsets[start : start + BLOCK + 1]
+        owners = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+        values = scores[bounds[0] : bounds[-1]]
+        order = np.lexsort((-values, owners))
+        values = values[order]
+        if reciprocals:
+            if np.any(values <= 0):
+                return False
+            values = 1 / values
+        steps = np.diff(values)
+        is_pair = (owners[2:] == owners[:-2]).nonzero()[0]
+        before = steps[is_pair]
+        after = steps[is_pair + 1]
+        if np.any((np.abs(after - before) > LEVEL_STEPS * np.abs(before)) | (before == 0)):
+            return False
+        pairs += len(is_pair)
+    return pairs >= COMPARED
 
 
 def _first_stage_lists(run: Run, row: Row) -> Mapping[str, QueryCandidates]:
