@@ -83,7 +83,9 @@ class StagedCheck:
                 verdict = check(
                     run, self.baseline, self.gates, inconclusive=inconclusive, sequential=True
                 )
-        return replace(verdict, notes=(*verdict.notes, *self._notes(last)))
+            # while the runs are still there
+            notes = (*verdict.notes, *self._notes(last))
+        return replace(verdict, notes=notes)
 
     def _refuse_other_gates(self) -> None:
         for name in {status.trial.reranker for status in self.baseline.info.trials}:

@@ -45,8 +45,8 @@ SENTENCES: Mapping[Code, str] = {
 }
 """By code, what is said after the place."""
 REASONS: Mapping[Reason, str] = {
-    Reason.NO_DIGESTS: "an older version wrote no digests: what nothing else depends on, such as a "
-    "single timing, could have been changed",
+    Reason.NO_DIGESTS: "there are no digests (an older run, a saved baseline): what nothing else "
+    "depends on, such as a single timing, could have been changed",
     Reason.UNFINISHED: "the run is not finished: it has no digests yet",
     Reason.NO_SCORES: "no scores are kept (older, or store_scores: false): whether the ranking is "
     "theirs",

@@ -147,3 +147,15 @@ def test_what_failed_in_the_baseline_and_fails_again_is_no_pass(tmp_path: Path) 
     outcomes = {gate.trial.reranker: gate.outcome for gate in verdict.gates if gate.name != "drift"}
     assert outcomes == {"fake": "incomparable", "word-overlap": "pass"}
     assert verdict.exit_code == 3
+
+
+def test_what_is_certain_with_all_queries_alone_gets_the_verdict_of_a_check(place: Place) -> None:
+    place.log.unlink(missing_ok=True)
+    gates = Gates(quality={"nDCG@10": 0.001}, drift=None)
+    entry = suites.load(suite(place.log, salt="other"))
+    verdict = StagedCheck(entry, place.run, gates, fresh=True).verdict()
+    [gate] = verdict.gates
+    assert gate.numbers["queries"] == QUERIES
+    assert "difference" in gate.numbers
+    assert any(note.startswith(f"{QUERIES} of {QUERIES} queries") for note in verdict.notes)
+    assert len(place.log.read_text()) == 5 * QUERIES

@@ -363,6 +363,11 @@ def test_what_is_missing_of_a_record_and_a_record_of_no_trial_are_named(folder: 
     assert len(found) == 2
 
 
+def test_digests_that_are_gone_are_named(folder: Path) -> None:
+    (folder / "digests.json").unlink()
+    assert places(findings(folder), Code.MISSING_FILE) == {("digests.json", "", "", "")}
+
+
 def test_the_command_says_what_differs_and_exits_1(folder: Path) -> None:
     edited(folder / RECORD, ("quality", "nDCG@10", "mean"), lambda value: value + 0.25)
     result = command.bench("verify", str(folder), "--rescore", "0", cwd=folder)

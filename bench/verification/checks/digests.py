@@ -15,7 +15,7 @@ from bench.records.digests import (
     table_files,
     written_files,
 )
-from bench.records.tables import Table
+from bench.records.tables import DIGESTS, Table
 from bench.verification.evidence import Evidence
 from bench.verification.finding import Code, Finding, Ledger, Place, Reason
 
@@ -25,6 +25,9 @@ def check(evidence: Evidence, ledger: Ledger) -> None:
     digests = evidence.digests
     if digests is None:
         is_done = evidence.run.info.status == "done"
+        if is_done and (evidence.folder / DIGESTS.name).is_dir():
+            ledger.findings.append(Finding(Code.MISSING_FILE, Place(FILE)))
+            return
         ledger.gap(Reason.NO_DIGESTS if is_done else Reason.UNFINISHED, FILE)
         return
     folder = evidence.folder
