@@ -12,4 +12,4 @@ def variant(query: ProbedQuery) -> Variant:
     return Variant([reordered(query.request, [place]) for place in places])
 
 
-PROBE = Probe("five documents alone, not in a batch", "order", variant, pointwise_only)
+PROBE = Probe("five documents alone, not in a batch", "order", variant, pointwise_only, apart=True)

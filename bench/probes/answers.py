@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from bench.contract.meter import Meter
@@ -38,12 +38,13 @@ def variants_of(probe: Probe, queries: Sequence[ProbedQuery]) -> dict[str, Varia
     return variants
 
 
-def answers(reranker: Reranker, variants: dict[str, Variant]) -> Answers:
-    """Return the scores of all lists, from one call of a loaded reranker. Raises RerankerError for
-    what no further list could survive.
+def answers(reranker: Reranker, variants: dict[str, Variant], *, apart: bool = False) -> Answers:
+    """Return the scores of all lists from one call of a loaded reranker, or with `apart` from a
+    call per list. Raises RerankerError for what no further list could survive.
     """
     lists = all_lists(variants)
-    outcomes = iter(checked(reranker, lists, Meter()))
+    calls = [[each] for each in lists] if apart else [lists]
+    outcomes = chain.from_iterable(checked(reranker, call, Meter()) for call in calls)
     result = Answers(variants)
     for query_id, variant in variants.items():
         own = list(islice(outcomes, len(variant.lists)))

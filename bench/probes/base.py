@@ -55,7 +55,8 @@ class Variant(NamedTuple):
 class Probe:
     """One metamorphic test. `variant` gives the lists of a query, None for a query that it does not
     fit; `applies` says why a reranker is not probed, empty where it is. `settings` are options of
-    the reranker that the lists are scored with, in place of its own.
+    the reranker that the lists are scored with, in place of its own. `apart`: each list is a call
+    of its own, since one call of several lists may be one batch.
     """
 
     title: str
@@ -63,6 +64,7 @@ class Probe:
     variant: Callable[[ProbedQuery], Variant | None]
     applies: Callable[[Reranker], str] = field(default=lambda reranker: "")
     settings: Mapping[str, int] = field(default_factory=dict)
+    apart: bool = False
 
 
 def pointwise_only(reranker: Reranker) -> str:

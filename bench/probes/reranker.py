@@ -165,7 +165,7 @@ def _attempted(
 
 def _called(reranker: Reranker, probe: Probe, queries: Sequence[ProbedQuery]) -> Answers:
     with outsiders_code():
-        return answers(reranker, variants_of(probe, queries))
+        return answers(reranker, variants_of(probe, queries), apart=probe.apart)
 
 
 @contextmanager

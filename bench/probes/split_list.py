@@ -10,4 +10,4 @@ def variant(query: ProbedQuery) -> Variant:
     return Variant([reordered(query.request, half) for half in halves])
 
 
-PROBE = Probe("the list in two requests", "order", variant, pointwise_only)
+PROBE = Probe("the list in two requests", "order", variant, pointwise_only, apart=True)

@@ -81,6 +81,23 @@ def test_a_bias_by_place_is_caught_by_each_probe_that_moves_documents() -> None:
     )
 
 
+class PrefersTheStartOfACall(Planted):
+    """All lists of a call are one batch, as of a model that scores pairs."""
+
+    def rerank(self, requests: Any) -> list[Any]:
+        answers: list[Any] = []
+        place = 0
+        for request, scores in zip(requests, super().rerank(requests), strict=True):
+            answers.append(scores - 2.0 * np.arange(place, place + len(request.docs)))
+            place += len(request.docs)
+        return answers
+
+
+def test_parts_of_a_list_are_asked_in_calls_of_their_own() -> None:
+    accused = outcomes(probed(PrefersTheStartOfACall, names=["split", "alone"]), "accused")
+    assert accused == {"split", "alone"}
+
+
 class Failing(Planted):
     """Cannot answer lists with a blank document, nor one query that is shuffled; a call with JSON
     breaks off.
