@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import ValidationError
+
 from bench.calibration.lists import ScoredLists
 from bench.core.errors import CalibrationError, nearest
 from bench.core.options import Options
@@ -84,8 +86,8 @@ def fitted(
 ) -> ScoreMap:
     """Return a map of a kind, fitted to the labels of scored lists, shape (documents,).
 
-    Raises CalibrationError where no document, or each one, is relevant, and for features that the
-    kind does not read.
+    Raises CalibrationError where no document, or each one, is relevant, for features that the kind
+    does not read, and for scores whose squares are no finite numbers.
     """
     import numpy as np
 
@@ -101,4 +103,9 @@ def fitted(
             f"a map needs relevant documents and others: of {len(known)} judged ones "
             f"{int(known.sum())} are relevant"
         )
-    return own.fitted(lists, labels, features)
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            return own.fitted(lists, labels, features)
+        except ValidationError as error:
+            problem = "the scores are too large to be mapped: their spread is no finite number"
+            raise CalibrationError(f"{kind}: {problem}") from error

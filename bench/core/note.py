@@ -77,6 +77,7 @@ class Code(StrEnum):
     TUNED_WEIGHTS = "tuned-weights"
     OTHER_MAP = "other-map"
     MAP_OF_THESE_QUERIES = "map-of-these-queries"
+    FUSION_OF_THESE_QUERIES = "fusion-of-these-queries"
     MAP_MAY_REORDER = "map-may-reorder"
     MODEL_TRAINING_UNKNOWN = "model-training-unknown"
     VECTORS_NOT_KEPT = "vectors-not-kept"

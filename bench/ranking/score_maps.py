@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 TILT = 1e-6
 """The share of its own place that a probability on a level stretch gets."""
+JUDGMENTS = "qrels_hash"
+"""The field of a dataset's identity that is of its judgments."""
 Other = Literal["refuse", "note"]
 """What becomes of a map that was fitted on another reranker's scores."""
 
@@ -75,6 +77,12 @@ class UsedMap:
             "--first-stage NAME`, or write `other: note` to use it all the same"
         )
 
+    def is_fitted_on(self, dataset: Fields) -> bool:
+        """Return whether the map was fitted on the judgments of a dataset, by its identity."""
+        judgments = dataset.get(JUDGMENTS)
+        own = self.calibration.fitted_on.dataset_hashes.get(JUDGMENTS)
+        return judgments is not None and own == judgments
+
     def facts(self) -> Fields:
         """Return what a record says of the map."""
         fitted = self.calibration.fitted_on
@@ -117,6 +125,15 @@ def used_map(path: str, group: str | None = None) -> UsedMap:
 @lru_cache(maxsize=64)
 def _read(path: str, digest: str) -> Calibration:
     return read(Path(path))
+
+
+def of_these_queries(paths: Sequence[str], dataset: Fields) -> list[Note]:
+    """Return a note where maps of a fusion were fitted on the judgments that measure it."""
+    maps = [used_map(path) for path in paths]
+    fitted = [own.calibration.fitted_on.dataset for own in maps if own.is_fitted_on(dataset)]
+    if not fitted:
+        return []
+    return [note(Code.FUSION_OF_THESE_QUERIES, text=", ".join(dict.fromkeys(fitted)))]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from bench.datasets.base import Dataset
 from bench.datasets.folds import folds, refuse_shared
 from bench.ranking.fusion import Contributions
 from bench.ranking.options import map_digests
-from bench.ranking.score_maps import MapOnDisk, used_map
+from bench.ranking.score_maps import MapOnDisk, of_these_queries, used_map
 from bench.ranking.tuning import FusionWeights, cross_fitted, fitted
 from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.options import HybridOptions
@@ -108,6 +108,7 @@ class Hybrid(BaseFirstStage):
             parts = self.options.contributions([each.by_query[query_id] for each in lists])
             by_query[query_id] = parts.ranking(weights.of(query_id)).first(depth)
         notes = self._map_notes()
+        notes += of_these_queries(self.options.maps or (), dataset.identity)
         for (name, _), candidates in zip(self.parts, lists, strict=True):
             notes += [about.at(name) for about in candidates.warnings]
         if self.options.is_tuned:

@@ -228,3 +228,27 @@ def test_a_hybrid_adds_probabilities(files: Path) -> None:
         best = rank(list(sums), list(sums.values()))
         assert candidates.by_query[query_id].doc_ids == best.doc_ids[:10]
     assert candidates.source["maps"] == stage.retrieve(dataset, queries, 5).source["maps"]
+
+
+def test_judgments_that_the_maps_were_fitted_on_are_noted(run: Run, tmp_path: Path) -> None:
+    hashes = dict(run.records[trial(run, "fuse")].dataset)
+    words = map_file(tmp_path / "words.json", CURVE, dataset="everyday", dataset_hashes=hashes)
+    bm25 = map_file(
+        tmp_path / "bm25.json", BM25, reranker="first-stage", first_stage="bm25", identity="f" * 16
+    )
+    of = ["bm25", {"bm25": {"name": "other", "k1": 2}}]
+    searches = {"of": of, "by": "weighted", "norm": "calibrated", "other": "note"}
+    suite = {
+        "name": "same",
+        "datasets": [{"embedded:everyday": {"queries": 15}}],
+        "first_stages": ["bm25", {"hybrid": {**searches, "maps": [str(words), str(bm25)]}}],
+        "rerankers": [{"blend": {**BLEND, "maps": [str(words), str(bm25)]}}],
+        "depth": 15,
+        "latency": None,
+    }
+    same = loop.run(suites.load(suite), out=tmp_path, time_it=False)
+    record = same.records[trial(same, "blend")]
+    facts: Any = record.description["facts"]
+    codes = [about["code"] for about in facts["warnings"]]
+    assert codes == [Code.FUSION_OF_THESE_QUERIES]
+    assert Code.FUSION_OF_THESE_QUERIES in {about.code for about in same.info.warnings}

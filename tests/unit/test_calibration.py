@@ -295,3 +295,9 @@ def test_what_is_no_calibration_is_refused(tmp_path: Path, content: str) -> None
         file.read(path)
     with pytest.raises(CalibrationError, match="cannot be read"):
         file.read(tmp_path / "absent.json")
+
+
+def test_scores_whose_spread_is_no_number_have_no_beta_map() -> None:
+    lists = ScoredLists.single(np.array([1e308, -1e308, 0.0, 1.0]))
+    with pytest.raises(CalibrationError, match="beta: the scores are too large to be mapped"):
+        maps.fitted("beta", lists, np.array([1.0, 0, 0, 1]))

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from bench.datasets.base import Dataset
 
 
-JUDGMENTS = "qrels_hash"
-"""The field of a dataset's identity that is of its judgments."""
-
-
 class Calibrated(Composite):
     """The scores of its part, put through a map. A map that rises leaves the order as it is, also
     where it gives one probability to several scores.
@@ -87,10 +83,9 @@ class Calibrated(Composite):
         notes: list[Note] = []
         if self._other is not None:
             notes.append(self._other)
-        fitted = self.used.calibration.fitted_on
-        judgments = self._dataset.get(JUDGMENTS)
-        if judgments is not None and fitted.dataset_hashes.get(JUDGMENTS) == judgments:
-            notes.append(note(Code.MAP_OF_THESE_QUERIES, text=fitted.dataset))
+        if self.used.is_fitted_on(self._dataset):
+            text = self.used.calibration.fitted_on.dataset
+            notes.append(note(Code.MAP_OF_THESE_QUERIES, text=text))
         if not self.used.score_map.rises:
             notes.append(note(Code.MAP_MAY_REORDER))
         return notes

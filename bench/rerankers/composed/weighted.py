@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.identity import Fields
 from bench.contract.request import CandidateList, Failure
 from bench.contract.requirement import Requirement
 from bench.contract.stage import Description
@@ -16,7 +17,7 @@ from bench.core.note import Note
 from bench.datasets.folds import folds
 from bench.ranking.fusion import Contributions
 from bench.ranking.options import map_digests
-from bench.ranking.score_maps import MapOnDisk, used_map
+from bench.ranking.score_maps import MapOnDisk, of_these_queries, used_map
 from bench.ranking.tuning import FusionWeights, cross_fitted
 from bench.rerankers.composed.base import Composite, aligned, failure_among
 from bench.rerankers.description import described
@@ -38,6 +39,7 @@ class Weighted(Composite):
         self.learns = options.is_tuned
         self._qrels: Qrels = {}
         self._other_maps: list[Note] = []
+        self._dataset: Fields = {}
 
     @property
     def adds_scores(self) -> bool:
@@ -98,6 +100,7 @@ class Weighted(Composite):
     def over(self, dataset: Dataset) -> None:
         super().over(dataset)
         self._qrels = dataset.qrels
+        self._dataset = dataset.identity
 
     def facts(self) -> dict[str, object]:
         """Return the weights that were chosen, nothing where none were."""
@@ -107,9 +110,10 @@ class Weighted(Composite):
         return {"weights": {"overall": weights.overall, "by_fold": weights.by_fold}}
 
     def notes(self) -> Sequence[Note]:
-        if self.own_state is None:
-            return self._other_maps
-        return [*self._other_maps, self.own_state.note(self.weighted_names)]
+        notes = [*self._other_maps, *of_these_queries(self.options.maps or (), self._dataset)]
+        if self.own_state is not None:
+            notes.append(self.own_state.note(self.weighted_names))
+        return notes
 
     def learn(
         self, requests: Sequence[CandidateList], outcomes: Sequence[Sequence[Outcome | None]]
