@@ -96,7 +96,7 @@ def fitted(
         if name not in FEATURES:
             raise CalibrationError(f"there is no feature '{name}': {nearest(name, FEATURES)}")
     if features and not own.reads_features:
-        raise CalibrationError(f"{kind} reads the score alone: take platt, or leave features out")
+        raise CalibrationError(f"{kind} reads the score alone, not its place: take platt for that")
     known = labels[~np.isnan(labels)]
     if not 0 < known.sum() < len(known):
         raise CalibrationError(

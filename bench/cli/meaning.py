@@ -84,9 +84,7 @@ class Promise(NamedTuple):
     "--map",
     "kind",
     type=click.Choice(tuple(TABLE)),
-    default="platt",
-    show_default=True,
-    help="The kind of map that --out writes.",
+    help="The kind of map that --out writes. Default: platt.",
 )
 @click.option("--place", is_flag=True, help="It also reads the score's place within its query.")
 @click.option("--plot", type=PATH, help="File for the reliability curve: .png, .svg or .pdf.")
@@ -103,7 +101,7 @@ def calibrate(
     keep_precision: float | None,
     other: str | None,
     out: Path | None,
-    kind: str,
+    kind: str | None,
     place: bool,
     plot: Path | None,
     form: str,
@@ -118,6 +116,8 @@ def calibrate(
     promise = _promise(reranker, keep_recall, keep_precision, other)
     if promise is not None and (out or plot or by):
         raise BenchError("--keep-recall and --keep-precision go without --out, --plot and --by")
+    if out is None and (kind or place):
+        raise BenchError("--map and --place decide what --out writes: give it a file")
     tables = tables_of(run, reranker, dataset=dataset, first_stage=first_stage)
     settings = Settings(folds, run.seed if seed is None else seed, by=by)
     if promise is not None:
@@ -128,7 +128,7 @@ def calibrate(
     rows = calibrated(run, tables, settings, is_named=reranker is not None)
     if out is not None:
         features = FEATURES if place else ()
-        _save(run, rows[0], settings, kind, features, out)
+        _save(run, rows[0], settings, kind or "platt", features, out)
     if plot is not None:
         _draw(rows, plot)
     echo(report.document(rows, curves=reranker is not None), form)
@@ -189,7 +189,11 @@ def _others(run: Run, table: JudgedScores, other: str) -> list[tuple[Run, Judged
     name = table.row.trial.reranker
     if any(other == row.trial.dataset for row in run.rows):
         return [(run, own) for own in tables_of(run, name, dataset=other)]
-    another = RUN.convert(other, None, None)
+    try:
+        another = RUN.convert(other, None, None)
+    except BenchError as error:
+        datasets = ", ".join(dict.fromkeys(row.trial.dataset for row in run.rows))
+        raise BenchError(f"--on: no dataset of this run ({datasets}), and {error}") from error
     return [(another, own) for own in tables_of(another, name)]
 
 

@@ -80,9 +80,9 @@ class Reading:
 
     @property
     def best(self) -> Assessed | None:
-        """The map with the lowest log loss; None where none could be fitted."""
+        """The map with the lowest Brier score, so the highest Brier skill; None without one."""
         usable = [each for each in self.maps if each.are_probabilities]
-        return min(usable, key=lambda each: each.errors["log_loss"].value or 0.0, default=None)
+        return min(usable, key=lambda each: each.errors["brier"].value or 0.0, default=None)
 
 
 @dataclass(frozen=True)

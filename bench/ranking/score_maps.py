@@ -147,7 +147,8 @@ class MapOnDisk(Requirement):
         if not Path(self.path).is_file():
             raise Unavailable(
                 "no such calibration file",
-                f"{self.path} does not exist: `rerank-bench calibrate RUN RERANKER` writes one",
+                f"{self.path} does not exist: `rerank-bench calibrate RUN RERANKER --out FILE` "
+                "writes one",
             )
         try:
             used_map(self.path, self.group)

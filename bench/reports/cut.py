@@ -124,7 +124,7 @@ def _parts(error: ErrorInterval) -> tuple[float | None, float | None, float | No
 
 def sentences(cut: Cut) -> Iterator[str]:
     """Yield what a cut promises, and what to know of it."""
-    share = f"{cut.level:.0%}"
+    share = f"{100 * cut.level:.6g} %"
     chosen = counted(cut.queries, "query")
     if cut.goal == "recall":
         yield (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import bench
 from bench.calibration import errors, file, maps
 from bench.calibration.cuts import steps_of
+from bench.calibration.file import ErrorInterval
 from bench.calibration.lists import ScoredLists
 from bench.calibration.platt import Platt
 from bench.core.errors import BenchError, CalibrationError
@@ -24,6 +26,7 @@ from bench.meaning.resampling import Resampling
 from bench.records.run import Run
 from bench.records.tables import QUERY_FIELDS, path_of, write_rows
 from bench.reports.calibrated import document
+from bench.reports.cut import sentences
 from bench.reports.renderers import render
 from tests.support.command import Ended
 from tests.support.command import bench as command_line
@@ -103,6 +106,17 @@ def test_true_probabilities_are_calibrated_and_a_map_finds_them(
     best = value(chances, "as they are", "brier")
     assert value(logits, "platt", "brier") == pytest.approx(best, abs=0.01)
     assert value(logits, "platt", "brier_skill") > 0.2
+
+
+def test_the_best_map_has_the_highest_brier_skill(rows: dict[str, RowCalibration]) -> None:
+    reading = rows["logits"].readings[0]
+    skills = {each.name: each.errors["brier_skill"].value or 0.0 for each in reading.maps}
+    worst = min(reading.maps, key=lambda each: skills[each.name])
+    low = {**worst.errors, "log_loss": ErrorInterval(value=0.0)}
+    others = [each for each in reading.maps if each is not worst]
+    best = replace(reading, maps=[replace(worst, errors=low), *others]).best
+    assert best is not None
+    assert skills[best.name] == max(skills.values()) > skills[worst.name]
 
 
 def test_fitting_on_the_queries_measured_would_look_better(run: Run) -> None:
@@ -304,6 +318,8 @@ def test_a_cut_says_what_it_promises_and_what_it_keeps(run: Run) -> None:
     assert recalls.mean() >= 0.8
     assert done.low <= done.threshold <= done.high
     assert here.tokens is None
+    assert "at least 80 % of its relevant" in next(sentences(done))
+    assert "at least 99.5 % of its relevant" in next(sentences(replace(done, level=0.995)))
 
 
 def test_a_cut_of_other_folds_serves_each_query(run: Run) -> None:
@@ -364,6 +380,9 @@ PLANTED: list[tuple[tuple[Any, ...], str]] = [
     (("--keep-recall", "0.9"), "a threshold is of one reranker"),
     (("logits", "--keep-recall", "0.9", "--keep-precision", "0.9"), "give one of them"),
     (("logits", "--on", "tiny"), "--on tries a threshold"),
+    (("logits", "--keep-recall", "0.9", "--on", "none"), "--on: no dataset of this run (tiny)"),
+    (("logits", "--map", "beta"), "--map and --place decide what --out writes"),
+    (("logits", "--place"), "--map and --place decide what --out writes"),
     (("places", "--keep-recall", "0.9"), "its scores are ranks"),
     (("logits", "--by", "langage"), "keeps no field 'langage' of tiny's queries: did you mean"),
     (("logits", "--by", "source"), "59 queries of tiny, such as 'q1', have no field 'source'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench.gate import Gate, Gates, check, load
 from bench.meaning.score_measures import (
     Absence,
     JudgedPairs,
+    RowScores,
     score_difference,
     score_measures,
     score_value,
@@ -26,6 +28,8 @@ from bench.quality.score_measures import SCORE_MEASURES
 from bench.records import tables
 from bench.records.baselines import save
 from bench.records.run import Run
+from bench.reports.document import Heading
+from bench.reports.sections import score_measures as score_measures_section
 from bench.reports.sections.score_measures import errors_of_scores
 from bench.reports.view import View
 from bench.runner import loop
@@ -101,7 +105,23 @@ def test_a_row_without_scores_that_mean_something_has_a_reason(run: Run) -> None
     table, reasons = section.blocks[0], section.blocks[1]
     assert [column.better for column in table.columns[::2]][:3] == ["lower", "lower", "higher"]  # type: ignore[union-attr]
     texts = [str(item[0]) for item in reasons.items]  # type: ignore[union-attr]
-    assert "rrf has no ECE, Brier, AUC: its scores are ranks" in texts
+    assert "rrf: no ECE, Brier, AUC: scores are ranks" in texts
+
+
+def test_each_table_of_several_says_of_what_it_is(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = score_measures(run)
+    others: list[RowScores] = []
+    for row in rows:
+        trial = row.table.row.trial.model_copy(update={"dataset": "other"})
+        table = replace(row.table, row=replace(row.table.row, trial=trial))
+        others.append(replace(row, table=table))
+    monkeypatch.setattr(score_measures_section, "score_measures", lambda _: [*rows, *others])
+    section = errors_of_scores(View(run))
+    assert section is not None
+    titles = [block.text for block in section.blocks if isinstance(block, Heading)]
+    assert titles == ["everyday, bm25", "other, bm25"]
 
 
 def test_nothing_ranks_by_a_measure_of_scores(run: Run) -> None:

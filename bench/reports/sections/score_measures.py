@@ -10,7 +10,7 @@ from bench.calibration.file import ErrorInterval
 from bench.meaning.score_measures import Absence, RowScores, ScoreValue, score_measures
 from bench.reports import cells
 from bench.reports.cells import Cell
-from bench.reports.document import Block, Bullets, Column, Paragraph, Row, Section, Table
+from bench.reports.document import Block, Bullets, Column, Heading, Paragraph, Row, Section, Table
 from bench.reports.names import name_of
 from bench.reports.view import View
 
@@ -21,10 +21,10 @@ EXPLANATION = (
     "well relevant documents are told from others: read it next to Brier and AUC."
 )
 WHY = {
-    Absence.RANKS: "its scores are ranks",
-    Absence.NO_PROBABILITIES: "its scores are no probabilities: a stage `calibrated` makes them so",
-    Absence.ONE_LABEL: "all of its judged documents are relevant, or none",
-    Absence.NO_PAIRS: "none of its documents is judged",
+    Absence.RANKS: "scores are ranks",
+    Absence.NO_PROBABILITIES: "scores are no probabilities: a stage `calibrated` makes them so",
+    Absence.ONE_LABEL: "all judged documents are relevant, or none",
+    Absence.NO_PAIRS: "no document is judged",
 }
 
 
@@ -36,6 +36,8 @@ def errors_of_scores(view: View) -> Section | None:
         by_group.setdefault(f"{trial.dataset}, {trial.first_stage}", []).append(row)
     blocks: list[Block] = []
     for title, rows in by_group.items():
+        if len(by_group) > 1:
+            blocks.append(Heading(title))
         blocks.append(_table(title, rows))
         reasons = list(_reasons(rows))
         if reasons:
@@ -86,12 +88,16 @@ def _interval(interval: ErrorInterval) -> str:
 
 
 def _reasons(rows: Sequence[RowScores]) -> Iterator[str]:
-    """Yield why rows have no value, a sentence per row and reason."""
+    """Yield why rows have no value, a sentence per reason and its measures."""
+    by_sentence: dict[str, list[str]] = {}
     for row in rows:
         by_reason: dict[Absence, list[ScoreValue]] = {}
         for value in row.values:
             if value.absence is not None:
                 by_reason.setdefault(value.absence, []).append(value)
         for reason, values in by_reason.items():
-            names = ", ".join(value.measure.name for value in values)
-            yield f"{name_of(row.table.row.trial)} has no {names}: {WHY[reason]}"
+            measures = ", ".join(value.measure.name for value in values)
+            sentence = f"no {measures}: {WHY[reason]}"
+            by_sentence.setdefault(sentence, []).append(name_of(row.table.row.trial))
+    for sentence, names in by_sentence.items():
+        yield f"{', '.join(names)}: {sentence}"
