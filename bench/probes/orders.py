@@ -54,7 +54,9 @@ def move(base: CandidateList, before: Scores, after: Scores, tolerance: float) -
     apart = gaps > tolerance * np.ptp(before)
     swapped = 0.0
     if apart.any():
-        swapped = float(((after[:, None] - after[None, :])[apart] < 0).mean())
+        # by place and not by score: equal scores have an order, too
+        places = np.array([place[doc_id] for doc_id in base.doc_ids])
+        swapped = float((places[:, None] > places[None, :])[apart].mean())
     return Move(first.doc_ids[0] != second.doc_ids[0], tau, swapped)
 
 

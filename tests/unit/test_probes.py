@@ -13,6 +13,7 @@ import pytest
 from bench.contract.request import CandidateList, Failure
 from bench.core.errors import RerankerError
 from bench.probes import PROBES
+from bench.probes.orders import move
 from bench.probes.reranker import Probed, probe
 from tests.support.planted_faults import FAULTS, LISTS, QRELS, SENSITIVE, Planted, PlantedOptions
 
@@ -96,6 +97,13 @@ class PrefersTheStartOfACall(Planted):
 def test_parts_of_a_list_are_asked_in_calls_of_their_own() -> None:
     accused = outcomes(probed(PrefersTheStartOfACall, names=["split", "alone"]), "accused")
     assert accused == {"split", "alone"}
+
+
+def test_documents_that_now_tie_change_their_order_where_their_ids_do() -> None:
+    request = CandidateList("q", "query", ["a", "b", "c"], ["A", "B", "C"])
+    before = np.array([3.0, 2.0, 1.0])
+    assert move(request, before, np.array([2.0, 2.0, 1.0]), 0.001).swapped == pytest.approx(1 / 3)
+    assert move(request, before[::-1], np.array([1.0, 2.0, 2.0]), 0.001).swapped == 0
 
 
 class Failing(Planted):
