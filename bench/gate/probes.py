@@ -36,8 +36,8 @@ def probes_gate(new: Side, names: Sequence[str]) -> Gate:
     probes = of_run(new.run, new.trial.id)
     if probes is None:
         reason = (
-            f"no probes of this system in the run's folder or next to its suite's: rerank-bench "
-            f"probe {new.trial.reranker}"
+            "no probes of this system in the run's folder or next to its suite's: rerank-bench "
+            f"probe SUITE --reranker {new.trial.reranker}"
         )
         return Gate(new.trial, "probes", "incomparable", "not probed", limit, reason)
     lines = list(_lines(probes, names))

@@ -58,7 +58,7 @@ class UsedMap:
             f"{self.path}: the map was fitted on scores of {fitted.reranker} "
             f"({fitted.identity}), and {name} is another system: another model, option, number "
             "format or library version. Fit it again on a run of this one with `rerank-bench "
-            "calibrate`, or write `other: note` to use it all the same"
+            "calibrate`, or in a suite write `other: note` to use it all the same"
         )
 
     def refuse_other_first_stage(self, name: str, other: Other) -> Note | None:

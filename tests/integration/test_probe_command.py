@@ -204,7 +204,7 @@ def test_a_gate_fails_where_a_probe_accuses_and_where_there_are_no_probes(
     assert gates["word-overlap"].outcome == "fail"
     assert gates["word-overlap"].remark == "split accused"
     assert gates["hash"].outcome == "incomparable"
-    assert gates["hash"].remark.endswith("rerank-bench probe hash")
+    assert gates["hash"].remark.endswith("rerank-bench probe SUITE --reranker hash")
 
 
 def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path, probes: ProbeFile) -> None:
