@@ -49,6 +49,9 @@ class FittedOn(Options):
     relevant: Count = Field(description="those of them that are relevant")
     unjudged_pairs: Count = 0
     queries: Count
+    query_digests: list[str] = Field(
+        default_factory=list, description="of the texts of those queries, where the run has them"
+    )
     folds: Count = 0
     seed: int = 0
     raw: Errors | None = Field(

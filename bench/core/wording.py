@@ -337,11 +337,11 @@ WORDS: Mapping[Code, Words] = {
         "than that"
     ),
     Code.MAP_OF_THESE_QUERIES: says(
-        "its calibration map was fitted on these judgments ({text}): errors of its probabilities "
-        "are too good here; fit it on another dataset or other queries"
+        "its calibration map was fitted on queries that measure it ({text}): errors of its "
+        "probabilities are too good here; fit it on another dataset or other queries"
     ),
     Code.FUSION_OF_THESE_QUERIES: says(
-        "its maps were fitted on these judgments ({text}): its quality may be too good here"
+        "its maps were fitted on queries that measure it ({text}): its quality may be too good"
     ),
     Code.MAP_MAY_REORDER: says(
         "its calibration map does not rise with the score alone, so that it may change the order"

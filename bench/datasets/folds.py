@@ -5,6 +5,7 @@ query is served by what was fitted on the queries of the other folds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 
 from bench.core import words
 from bench.core.counting import counted
@@ -32,6 +33,11 @@ def folds(queries: Mapping[str, str], count: int, seed: int) -> Mapping[str, int
         )
     fold_of = {text: number % count for number, text in enumerate(distinct)}
     return {query_id: fold_of[text] for query_id, text in texts.items()}
+
+
+def query_digest(text: str) -> str:
+    """Return a short digest of what a query asks, by which a file names it without its text."""
+    return blake2b(same_text(text).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def same_text(text: str) -> str:

@@ -14,6 +14,7 @@ from bench.calibration.file import Calibration, Errors, FittedOn
 from bench.calibration.logistic import logistic
 from bench.core.errors import CalibrationError, RecordError
 from bench.core.version import version
+from bench.datasets.folds import query_digest
 from bench.meaning.cross_fitting import (
     FOLDS,
     RECIPES,
@@ -313,6 +314,15 @@ def calibration_of(
     )
 
 
+def _query_digests(run: Run, table: JudgedScores) -> list[str]:
+    """Return the digests of a row's queries whose texts the run has."""
+    queries = run.queries
+    own = queries[queries["dataset"] == table.row.trial.dataset]
+    texts = dict(zip(own["query"].tolist(), own["text"].tolist(), strict=True))
+    measured = [texts.get(query_id) for query_id in table.query_ids]
+    return sorted({query_digest(text) for text in measured if isinstance(text, str)})
+
+
 def _fitted_on(run: Run, row: RowCalibration, recipe: Recipe, settings: Settings) -> FittedOn:
     table = row.table
     trial = table.row.trial
@@ -333,6 +343,7 @@ def _fitted_on(run: Run, row: RowCalibration, recipe: Recipe, settings: Settings
         relevant=reading.relevant,
         unjudged_pairs=row.unjudged,
         queries=reading.queries,
+        query_digests=_query_digests(run, table),
         folds=settings.folds,
         seed=settings.seed,
         raw=raw,

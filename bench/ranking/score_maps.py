@@ -18,6 +18,8 @@ from bench.contract.trial import FIRST_STAGE
 from bench.core.digest import digest_of, file_digest
 from bench.core.errors import CalibrationError, RerankerError, Unavailable, nearest
 from bench.core.note import Code, Note, note
+from bench.datasets.base import Dataset
+from bench.datasets.folds import query_digest
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
@@ -77,11 +79,20 @@ class UsedMap:
             "--first-stage NAME`, or write `other: note` to use it all the same"
         )
 
-    def is_fitted_on(self, dataset: Fields) -> bool:
-        """Return whether the map was fitted on the judgments of a dataset, by its identity."""
-        judgments = dataset.get(JUDGMENTS)
-        own = self.calibration.fitted_on.dataset_hashes.get(JUDGMENTS)
-        return judgments is not None and own == judgments
+    def is_fitted_on(self, dataset: Dataset | None) -> bool:
+        """Return whether the map was fitted on the judgments of a dataset, or on some of its
+        queries.
+        """
+        if dataset is None:
+            return False
+        fitted = self.calibration.fitted_on
+        judgments = dataset.identity.get(JUDGMENTS)
+        if judgments is not None and fitted.dataset_hashes.get(JUDGMENTS) == judgments:
+            return True
+        if not fitted.query_digests:
+            return False
+        measured = {query_digest(text) for text in dataset.queries.values()}
+        return not measured.isdisjoint(fitted.query_digests)
 
     def facts(self) -> Fields:
         """Return what a record says of the map."""
@@ -127,7 +138,7 @@ def _read(path: str, digest: str) -> Calibration:
     return read(Path(path))
 
 
-def of_these_queries(paths: Sequence[str], dataset: Fields) -> list[Note]:
+def of_these_queries(paths: Sequence[str], dataset: Dataset | None) -> list[Note]:
     """Return a note where maps of a fusion were fitted on the judgments that measure it."""
     maps = [used_map(path) for path in paths]
     fitted = [own.calibration.fitted_on.dataset for own in maps if own.is_fitted_on(dataset)]

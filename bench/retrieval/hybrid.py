@@ -108,7 +108,7 @@ class Hybrid(BaseFirstStage):
             parts = self.options.contributions([each.by_query[query_id] for each in lists])
             by_query[query_id] = parts.ranking(weights.of(query_id)).first(depth)
         notes = self._map_notes()
-        notes += of_these_queries(self.options.maps or (), dataset.identity)
+        notes += of_these_queries(self.options.maps or (), dataset)
         for (name, _), candidates in zip(self.parts, lists, strict=True):
             notes += [about.at(name) for about in candidates.warnings]
         if self.options.is_tuned:

@@ -176,6 +176,22 @@ def test_judgments_that_the_map_was_fitted_on_are_noted(run: Run, tmp_path: Path
     assert about["code"] == Code.MAP_OF_THESE_QUERIES
 
 
+def test_queries_that_the_map_was_fitted_on_are_noted_in_a_larger_sample(tmp_path: Path) -> None:
+    def suite(queries: int, reranker: object) -> Any:
+        datasets = [{"embedded:everyday": {"queries": queries}}]
+        fields = {"name": "s", "datasets": datasets, "rerankers": [reranker], "latency": None}
+        return suites.load(fields)
+
+    small = loop.run(suite(12, "word-overlap"), out=tmp_path / "small", time_it=False)
+    path = tmp_path / "small.json"
+    arguments = ("calibrate", str(small.folder), "word-overlap", "--out", str(path))
+    assert command.bench(*arguments, cwd=tmp_path).returncode == 0
+    entry = {"calibrated": {"of": "word-overlap", "map": str(path)}}
+    larger = loop.run(suite(20, entry), out=tmp_path / "larger", time_it=False)
+    facts: Any = larger.records[trial(larger, "calibrated")].description["facts"]
+    assert [about["code"] for about in facts["warnings"]] == [Code.MAP_OF_THESE_QUERIES]
+
+
 def test_files_that_cannot_be_used_are_named(files: Path, tmp_path: Path) -> None:
     def checked(**options: Any) -> None:
         rerankers.build("calibrated", {"of": "word-overlap", **options}).check()

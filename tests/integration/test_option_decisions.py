@@ -47,7 +47,8 @@ def test_an_undeclared_option_of_an_outsider_decides_scores() -> None:
 
     assert deciding(TheirOptions(by=2), "scores") == {"by": 2}
     assert decision(TheirOptions, "by").default == 1
-    assert deciding(TheirOptions(), "nothing") == {"name": None, "optional": False, "shown": False}
+    inherited = {"name": None, "optional": False, "trained_on": None}
+    assert deciding(TheirOptions(), "nothing") == {**inherited, "shown": False}
 
 
 @pytest.mark.parametrize("wrong", [{"decides": "score"}, {"decides": "scores", "place": "here"}])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.contract.identity import Fields
 from bench.contract.part import Part
 from bench.contract.request import CandidateList
 from bench.contract.requirement import Requirement
@@ -34,7 +33,7 @@ class Calibrated(Composite):
 
     def __init__(self, options: CalibratedOptions, device: str = "cpu") -> None:
         super().__init__(options, device)
-        self._dataset: Fields = {}
+        self._dataset: Dataset | None = None
         self._other: Note | None = None
 
     @property
@@ -60,7 +59,7 @@ class Calibrated(Composite):
 
     def over(self, dataset: Dataset) -> None:
         super().over(dataset)
-        self._dataset = dataset.identity
+        self._dataset = dataset
 
     def settings(self) -> dict[str, Any]:
         return {"map": self.used.digest}

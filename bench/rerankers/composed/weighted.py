@@ -8,7 +8,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.contract.identity import Fields
 from bench.contract.request import CandidateList, Failure
 from bench.contract.requirement import Requirement
 from bench.contract.stage import Description
@@ -39,7 +38,7 @@ class Weighted(Composite):
         self.learns = options.is_tuned
         self._qrels: Qrels = {}
         self._other_maps: list[Note] = []
-        self._dataset: Fields = {}
+        self._dataset: Dataset | None = None
 
     @property
     def adds_scores(self) -> bool:
@@ -100,7 +99,7 @@ class Weighted(Composite):
     def over(self, dataset: Dataset) -> None:
         super().over(dataset)
         self._qrels = dataset.qrels
-        self._dataset = dataset.identity
+        self._dataset = dataset
 
     def facts(self) -> dict[str, object]:
         """Return the weights that were chosen, nothing where none were."""
