@@ -138,7 +138,11 @@ def test_a_list_wraps_in_a_terminal_and_is_cut_nowhere(
 
 def test_an_argument_of_an_own_class_counts_as_deciding_the_scores() -> None:
     decided = listing._options_by_decision(f"{__name__}:Shortest")
-    assert decided == {"scores": ["factor"], "speed": [], "nothing": ["name", "optional"]}
+    assert decided == {
+        "scores": ["factor"],
+        "speed": [],
+        "nothing": ["name", "optional", "trained_on"],
+    }
 
 
 def test_doctor_looks_for_every_key_of_the_catalogue(tmp_path: Path) -> None:

@@ -31,9 +31,9 @@ DOCS = [
     "money in the bank",
     "how long does it rain",
 ]
-ALONE = sorted(set(rerankers.TABLE) - {"ltr", "fuse", "blend", "skip", "cut"})
+ALONE = sorted(set(rerankers.TABLE) - {"ltr", "fuse", "blend", "skip", "cut", "calibrated"})
 """The backends that serve without a suite: what learns in one has tests of its own, and so has what
-is made of others or works on what the stage before gave (test_composed.py).
+is made of others or works on what the stage before gave (test_composed.py, test_calibrated.py).
 """
 LOCAL = ("cross-encoder", "bi-encoder", "late-interaction", "monot5", "rankt5", "llm", "listwise")
 SHORT = {"llm": 900, "listwise": 1200}
