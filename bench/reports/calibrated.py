@@ -62,6 +62,23 @@ COLUMNS = (
     ),
 )
 """Brier skill and log loss come with ECE, which alone says too little."""
+SUMMARY = (
+    Column(
+        "brier_skill",
+        "Brier skill",
+        "with the best map: 1 is the best, 0 as good as always saying the share of relevant "
+        "documents",
+        better="higher",
+        priority=0,
+        interval="value",
+    ),
+    Column("ece_mass", "ECE", "with that map", better="lower", priority=1, interval="comment"),
+    Column("map", "best map", "", priority=2),
+    Column("log_loss", "log loss", "with that map", better="lower", priority=3, interval="comment"),
+    Column("auc", "AUC", "of the scores as they are", better="higher", priority=4),
+    Column("raw", "skill as they are", "Brier skill without a map", better="higher", priority=5),
+)
+"""A line per row of the run, where several are asked for."""
 NAMES = {
     "left-out": "unjudged left out",
     "not-relevant": "unjudged as not relevant",
@@ -84,9 +101,12 @@ class Calibrations(list[RowCalibration]):
         return fragment(document(self))
 
 
+DETAILS = "`rerank-bench calibrate RUN ROW` has all errors of a row, and its other reading."
+
+
 def document(rows: Sequence[RowCalibration], *, curves: bool = False) -> Document:
-    """Return a section per dataset, first stage and depth. `curves`: with the points of the
-    reliability curves.
+    """Return a section per dataset, first stage and depth: a line per row, or all of the errors of
+    one. `curves`: with the points of the reliability curves.
     """
     groups: dict[GroupKey, list[RowCalibration]] = {}
     for row in rows:
@@ -103,6 +123,10 @@ def _title(key: GroupKey, rows: Sequence[RowCalibration]) -> str:
 
 
 def _blocks(rows: Sequence[RowCalibration], curves: bool) -> Iterator[Block]:
+    if len(rows) > 1 and not curves:
+        yield _summary(rows)
+        yield Bullets([(line,) for line in (*sentences(rows), DETAILS)])
+        return
     for row in rows:
         for reading in row.readings:
             yield Heading(row.table.name, _counts(row, reading), level=4)
@@ -110,6 +134,28 @@ def _blocks(rows: Sequence[RowCalibration], curves: bool) -> Iterator[Block]:
         if curves:
             yield from _curves(row)
     yield Bullets([(line,) for line in sentences(rows)])
+
+
+def _summary(rows: Sequence[RowCalibration]) -> Table:
+    """Return a line per row: its scores as they are, and with the map of the highest skill."""
+    lines: list[Row] = []
+    for row in rows:
+        reading = row.readings[0]
+        raw = reading.raw[0]
+        by_column = {"auc": _cell(raw, "auc"), "raw": _cell(raw, "brier_skill")}
+        best = reading.best
+        if best is not None:
+            by_column["map"] = cells.text(best.name)
+            for key in ("brier_skill", "ece_mass", "log_loss"):
+                by_column[key] = _cell(best, key)
+        lines.append(Row(row.table.name, by_column, kind="reranker"))
+    return Table("row", SUMMARY, lines, _readings(rows))
+
+
+def _readings(rows: Sequence[RowCalibration]) -> str:
+    """Return how the rows read unjudged documents."""
+    readings = dict.fromkeys(NAMES[row.readings[0].unjudged] for row in rows)
+    return ", ".join(readings)
 
 
 def _table(reading: Reading) -> Table:

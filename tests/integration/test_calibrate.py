@@ -27,6 +27,7 @@ from bench.records.run import Run
 from bench.records.tables import QUERY_FIELDS, path_of, write_rows
 from bench.reports.calibrated import document
 from bench.reports.cut import sentences
+from bench.reports.document import Table
 from bench.reports.renderers import render
 from tests.support.command import Ended
 from tests.support.command import bench as command_line
@@ -187,6 +188,23 @@ def test_ranks_are_marked_among_all_and_refused_alone(
         calibrate(run, "places")
     text = render(document(list(rows.values())), "markdown")
     assert "places (cpu): its scores are ranks" in text
+
+
+def test_several_rows_have_a_line_each_with_their_best_map(rows: dict[str, RowCalibration]) -> None:
+    (section,) = document(list(rows.values())).sections
+    (table,) = [block for block in section.blocks if isinstance(block, Table)]
+    assert [line.name for line in table.rows] == [row.table.name for row in rows.values()]
+    for line, row in zip(table.rows, rows.values(), strict=True):
+        best = row.readings[0].best
+        if best is None:
+            assert not {"map", "brier_skill", "ece_mass"} & set(line.cells)
+            continue
+        assert line.cells["map"].text == best.name
+        assert line.cells["brier_skill"].number == best.errors["brier_skill"].value
+        assert line.cells["ece_mass"].number == best.errors["ece_mass"].value
+        assert line.cells["auc"].number == row.readings[0].raw[0].errors["auc"].value
+    (own,) = document([rows["logits"]]).sections
+    assert sum(isinstance(block, Table) for block in own.blocks) == len(rows["logits"].readings)
 
 
 def test_intervals_are_of_queries_drawn_with_their_documents() -> None:
