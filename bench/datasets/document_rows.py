@@ -44,8 +44,13 @@ class DocumentRows:
         self.bad = BadRows(self.path)
 
     def add_number(self, doc_id: str, key: str, value: float) -> None:
-        """Take a numeric field. True and false are 1 and 0; what is not finite is no number."""
-        number = float(value)
+        """Take a numeric field. True and false are 1 and 0; what is not finite, or too large for 64
+        bits, is no number.
+        """
+        try:
+            number = float(value)
+        except OverflowError:
+            return
         if math.isfinite(number):
             self.numbers.setdefault(key, {})[doc_id] = number
 

@@ -93,6 +93,8 @@ class GroupEvidence:
         run = self.evidence.run
         key = group_of(self.lead.record.trial)
         members = [status.trial.id for status in run.info.trials if group_of(status.trial) == key]
+        # run.json may have lost the trial of a record
+        members = members or [self.lead.record.trial.id]
         names = [self.evidence.name_of(tables.JUDGMENTS, member) for member in members]
         return next((name for name in names if (run.folder / name).is_file()), names[0])
 

@@ -434,3 +434,13 @@ def test_a_saved_baseline_passes(intact_run: Path, tmp_path: Path) -> None:
     verification = bench.verify(saved, rescore=0)
     assert [sentence(finding) for finding in verification.findings] == []
     assert verification.gaps
+
+
+def test_records_whose_trials_run_json_no_longer_names_are_verified_all_the_same(
+    folder: Path,
+) -> None:
+    def moved(trials: list[Any]) -> list[Any]:
+        return [{**own, "trial": {**own["trial"], "first_stage": "moved"}} for own in trials]
+
+    edited(folder / "run.json", ("trials",), moved)
+    assert findings(folder), "what run.json says is changed"

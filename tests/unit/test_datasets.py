@@ -19,7 +19,7 @@ from bench.core.errors import DataError, SuiteError, Unavailable
 from bench.core.note import Code, Notes
 from bench.datasets import embedded, irds
 from bench.datasets.base import Dataset
-from bench.datasets.document_rows import read_documents
+from bench.datasets.document_rows import DocumentRows, read_documents
 from bench.datasets.files import read_folder
 from bench.datasets.lines import numbered_lines
 from bench.datasets.memory import MemoryDocuments
@@ -785,6 +785,13 @@ def test_documents_in_memory_follow_the_mapping() -> None:
         ["b", "a"],
         [("b", {"text": "1"}), ("a", {"text": "2"})],
     )
+
+
+def test_a_number_too_large_for_64_bits_is_none() -> None:
+    rows = DocumentRows(Path("docs.jsonl"))
+    for doc_id, value in (("a", 3), ("b", 10**400), ("c", float("inf"))):
+        rows.add_number(doc_id, "price", value)
+    assert rows.numbers == {"price": {"a": 3.0}}
 
 
 def test_lines_lose_their_ends_and_keep_their_numbers(tmp_path: Path) -> None:
