@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from bench.composition.chain import Chain
 from bench.composition.entries import chain_of
 from bench.composition.stored import Stored
 from bench.contract.part import Part
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, RecordError
 from bench.latency.columns import P50, Interval
 from bench.records.rows import Row
 from bench.records.run import Run
@@ -24,7 +26,10 @@ def own_pipelines(run: Run, dataset: Stored) -> dict[Chain, Interval | None]:
     """Return the pipelines of one dataset of a run that can be composed of its rows, each with the
     median of its timed calls and the 95 % interval of that; None where it was not timed.
     """
-    entries = dict(_entries(run))
+    try:
+        entries = dict(_entries(run))
+    except ValidationError as error:
+        raise RecordError(f"{run.folder}: run.json: its suite names what is no stage") from error
     pipelines: dict[Chain, Interval | None] = {}
     for row in run.rows:
         trial = row.trial

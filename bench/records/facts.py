@@ -113,6 +113,9 @@ class SuiteFacts(TypedDict, total=False):
     name: str
     seed: int
     rerankers: list[Any]
+    pipelines: list[Any]
+    first_stages: list[Any]
+    measures: list[str]
     latency: Fields | None
     slices: list[str]
 
@@ -236,7 +239,8 @@ def check_timing(values: Stored) -> None:
 
 def check_suite(values: Stored) -> None:
     """Raise ValueError where what is read of a suite is of another type."""
-    _check_types(values, {"seed": int, "rerankers": list, "latency": dict, "slices": list})
+    lists = dict.fromkeys(("rerankers", "pipelines", "first_stages", "measures", "slices"), list)
+    _check_types(values, {"seed": int, "latency": dict, **lists})
     if (values.get("seed") or 0) < 0:
         raise FieldProblem("seed", "is below 0")
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from bench.contract.part import Part
-from bench.core.errors import SuiteError, nearest
+from bench.core.errors import RecordError, SuiteError, nearest
 from bench.core.filenames import file_stem
 from bench.datasets.base import Dataset
 from bench.learning.model_files import PROVENANCE
@@ -90,7 +92,11 @@ def _record(run: Run, planned: Planned) -> Record:
 def _refuse_other_options(run: Run, entry: PipelineEntry) -> None:
     """Raise SuiteError where the run's row has other stages or options than the suite's."""
     ours = [stage.to_entry() for stage in entry.stages[1:]]
-    if ours not in list(_stages(run, entry.name)):
+    try:
+        theirs = list(_stages(run, entry.name))
+    except ValidationError as error:
+        raise RecordError(f"{run.folder}: run.json: its suite names what is no stage") from error
+    if ours not in theirs:
         raise SuiteError(
             f"--learned {run.folder}: its row '{entry.name}' has other options than the suite's: "
             "run the suite again, and give that run"

@@ -18,6 +18,7 @@ import pytest
 
 import bench
 from bench.contract.request import CandidateList, Failure
+from bench.core.errors import BenchError
 from bench.records.run import Run
 from bench.rerankers.base import BaseReranker, Description
 from bench.verification.finding import Code, Finding, Reason
@@ -444,3 +445,26 @@ def test_records_whose_trials_run_json_no_longer_names_are_verified_all_the_same
 
     edited(folder / "run.json", ("trials",), moved)
     assert findings(folder), "what run.json says is changed"
+
+
+def test_a_ranking_with_a_document_of_no_candidate_is_named(folder: Path) -> None:
+    rankings = sorted((folder / "rankings").glob(f"{TRIAL}*.run.gz"))
+    assert rankings
+    text = gzip.decompress(rankings[0].read_bytes()).decode()
+    lines = text.splitlines(keepends=True)
+    place = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    fields = lines[place].split()
+    fields[2] = "planted"
+    lines[place] = " ".join(fields) + "\n"
+    rankings[0].write_bytes(gzip.compress("".join(lines).encode()))
+    found = findings(folder)
+    assert any("planted" in str(finding.actual) for finding in found)
+
+
+@pytest.mark.parametrize("key", ["measures", "pipelines", "first_stages", "rerankers", "slices"])
+def test_a_suite_of_run_json_whose_lists_are_none_is_refused(folder: Path, key: str) -> None:
+    info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    info["resolved"][key] = 7
+    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    with pytest.raises(BenchError, match=key):
+        bench.load(folder)

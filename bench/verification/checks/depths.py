@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bench.core.errors import RecordError
 from bench.latency.sweep_plan import SETTINGS
 from bench.quality import depth_curve
 from bench.records.tables import DEPTHS, file_of, read_stretches
@@ -44,7 +45,10 @@ def _check(trial: TrialEvidence, ledger: Ledger) -> None:
         return
     rows = table[own]
     depths = sorted(map(int, rows["depth"].unique()))
-    curve = depth_curve.curve(trial.orders, questions, depths)
+    try:
+        curve = depth_curve.curve(trial.orders, questions, depths)
+    except KeyError as error:
+        raise RecordError(f"a ranking holds {error}, which is no candidate") from error
     _compare(trial, rows, curve, ledger)
 
 
