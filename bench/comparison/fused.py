@@ -14,6 +14,7 @@ from bench.quality import measures
 from bench.ranking.fusion import Contributions, Norm, weighted_contributions
 from bench.ranking.order import Ranking
 from bench.ranking.tuning import FusionWeights, cross_fitted
+from bench.records.judgments import qrels_in
 from bench.records.rows import Row
 from bench.records.run import Run
 from bench.records.scores import read_scores
@@ -91,10 +92,5 @@ def _lists(run: Run, row: Row) -> Iterator[tuple[str, QueryCandidates]]:
 
 def _qrels(run: Run, dataset: str, query_ids: Sequence[str]) -> dict[str, dict[str, int]]:
     judged = run.judgments
-    judged = judged[judged["dataset"] == dataset]
-    qrels: dict[str, dict[str, int]] = {query_id: {} for query_id in query_ids}
-    columns = (judged[name].tolist() for name in ("query", "document", "grade"))
-    for query_id, doc_id, grade in zip(*columns, strict=True):
-        if query_id in qrels:
-            qrels[query_id][doc_id] = int(grade)
-    return qrels
+    qrels = qrels_in(judged[judged["dataset"] == dataset])
+    return {query_id: qrels.get(query_id, {}) for query_id in query_ids}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
-
-from pydantic import ValidationError
 
 from bench.composition.chain import Chain
 from bench.composition.entries import chain_of
 from bench.composition.stored import Stored
 from bench.contract.part import Part
-from bench.core.errors import BenchError, RecordError
+from bench.core.errors import BenchError
 from bench.latency.columns import P50, Interval
 from bench.records.rows import Row
 from bench.records.run import Run
@@ -20,16 +17,14 @@ from bench.suite.cascade_entry import is_cascade
 from bench.suite.naming import display_name
 from bench.suite.pipeline_entry import PipelineEntry
 from bench.suite.pipeline_planning import cascade_entry
+from bench.suite.resolved import named_stages
 
 
 def own_pipelines(run: Run, dataset: Stored) -> dict[Chain, Interval | None]:
     """Return the pipelines of one dataset of a run that can be composed of its rows, each with the
     median of its timed calls and the 95 % interval of that; None where it was not timed.
     """
-    try:
-        entries = dict(_entries(run))
-    except ValidationError as error:
-        raise RecordError(f"{run.folder}: run.json: its suite names what is no stage") from error
+    entries = dict(_entries(run))
     pipelines: dict[Chain, Interval | None] = {}
     for row in run.rows:
         trial = row.trial
@@ -61,15 +56,12 @@ def _entries(run: Run) -> Iterator[tuple[tuple[str, str], PipelineEntry]]:
     """Yield the pipelines that a suite names, and those that its cascades are after each of its
     first stages: (name, first stage or nothing) -> entry.
     """
-    resolved: Mapping[str, Any] = run.info.resolved
-    for fields in resolved.get("pipelines") or ():
-        entry = PipelineEntry.model_validate(fields)
+    stages = named_stages(run.info.resolved, run.folder)
+    for entry in stages.pipelines:
         yield (entry.name, ""), entry
-    firsts = [Part.model_validate(own) for own in resolved.get("first_stages") or ()]
-    for fields in resolved.get("rerankers") or ():
-        part = Part.model_validate(fields)
+    for part in stages.rerankers:
         if is_cascade(part):
-            for first in firsts:
+            for first in stages.first_stages:
                 name = display_name(first)
                 entry = cascade_entry(part, Part(name=name, options=None))
                 yield (display_name(part), name), entry

@@ -29,6 +29,7 @@ from bench.contract.candidates import QueryCandidates
 from bench.contract.trial import System
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.records.cells import REPEAT
+from bench.records.judgments import qrels_in
 from bench.records.rows import Row, doubts
 from bench.records.run import Run
 from bench.records.schema import Record
@@ -324,12 +325,7 @@ def _labels(run: Run, dataset: str) -> dict[str, str]:
 
 def _qrels(run: Run, dataset: str) -> Qrels:
     judged = run.judgments
-    judged = judged[judged["dataset"] == dataset]
-    qrels: dict[str, dict[str, int]] = {}
-    columns = (judged[name].tolist() for name in ("query", "document", "grade"))
-    for query_id, doc_id, grade in zip(*columns, strict=True):
-        qrels.setdefault(query_id, {})[doc_id] = int(grade)
-    return qrels
+    return qrels_in(judged[judged["dataset"] == dataset])
 
 
 def _texts(run: Run, dataset: str) -> Mapping[str, str]:

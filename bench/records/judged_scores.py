@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bench.contract.candidates import QueryCandidates
 from bench.core.errors import RecordError, nearest
 from bench.records.cells import REPEAT
+from bench.records.judgments import qrels_in
 from bench.records.rows import Row
 from bench.records.run import Run
 
@@ -158,11 +159,7 @@ def qrels_of(run: Run, dataset: str) -> Qrels:
     judged = judged[judged["dataset"] == dataset]
     if judged.empty:
         raise RecordError(f"{run.folder}: keeps no judgments of {dataset}: {REPEAT}")
-    qrels: dict[str, dict[str, int]] = {}
-    columns = (judged[name].tolist() for name in ("query", "document", "grade"))
-    for query_id, doc_id, grade in zip(*columns, strict=True):
-        qrels.setdefault(query_id, {})[doc_id] = int(grade)
-    return qrels
+    return qrels_in(judged)
 
 
 def joined(run: Run, row: Row, lists: Mapping[str, QueryCandidates], qrels: Qrels) -> JudgedScores:

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from bench.contract.part import Part
-from bench.core.errors import RecordError, SuiteError, nearest
+from bench.core.errors import SuiteError, nearest
 from bench.core.filenames import file_stem
 from bench.datasets.base import Dataset
 from bench.learning.model_files import PROVENANCE
@@ -23,6 +21,7 @@ from bench.suite.naming import display_name
 from bench.suite.pipeline_entry import KEEP, PipelineEntry, keep_of, without_keep
 from bench.suite.pipeline_planning import cascade_entry
 from bench.suite.planning import Group, Planned
+from bench.suite.resolved import named_stages
 from bench.suite.settled import settled
 from bench.suite.suite import Suite
 
@@ -92,11 +91,7 @@ def _record(run: Run, planned: Planned) -> Record:
 def _refuse_other_options(run: Run, entry: PipelineEntry) -> None:
     """Raise SuiteError where the run's row has other stages or options than the suite's."""
     ours = [stage.to_entry() for stage in entry.stages[1:]]
-    try:
-        theirs = list(_stages(run, entry.name))
-    except ValidationError as error:
-        raise RecordError(f"{run.folder}: run.json: its suite names what is no stage") from error
-    if ours not in theirs:
+    if ours not in list(_stages(run, entry.name)):
         raise SuiteError(
             f"--learned {run.folder}: its row '{entry.name}' has other options than the suite's: "
             "run the suite again, and give that run"
@@ -105,13 +100,11 @@ def _refuse_other_options(run: Run, entry: PipelineEntry) -> None:
 
 def _stages(run: Run, name: str) -> Iterator[list[Any]]:
     """Yield the stages after the first of each row of this name, as entries."""
-    resolved: Mapping[str, Any] = run.info.resolved
-    for fields in resolved.get("pipelines") or ():
-        entry = PipelineEntry.model_validate(fields)
+    named = named_stages(run.info.resolved, run.folder)
+    for entry in named.pipelines:
         if entry.name == name:
             yield [stage.to_entry() for stage in entry.stages[1:]]
-    for fields in resolved.get("rerankers") or ():
-        part = Part.model_validate(fields)
+    for part in named.rerankers:
         if display_name(part) == name:
             stages = cascade_of(part).stages if is_cascade(part) else (part,)
             yield [stage.to_entry() for stage in stages]

@@ -20,6 +20,7 @@ from bench.ranking.trec import read_run
 from bench.records import tables
 from bench.records.digests import FolderDigests, read_digests
 from bench.records.folder import ranking_path
+from bench.records.judgments import qrels_in
 from bench.records.packed import unpacked
 from bench.records.rows import GroupKey, group_of
 from bench.records.run import Run
@@ -111,11 +112,7 @@ class GroupEvidence:
         facts: Mapping[str, object] = self.lead.record.dataset
         if self.evidence.digests is None and len(table) != facts.get("judgments"):
             return {}
-        columns = (table[name].tolist() for name in ("query", "document", "grade"))
-        qrels: dict[str, dict[str, int]] = {}
-        for query_id, doc_id, grade in zip(*columns, strict=True):
-            qrels.setdefault(query_id, {})[doc_id] = int(grade)
-        return qrels
+        return qrels_in(table)
 
     @cached_property
     def query_ids(self) -> list[str]:
