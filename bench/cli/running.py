@@ -132,20 +132,31 @@ def _from_cache(run: StoredRun) -> str:
 @click.command()
 @click.argument("path", type=PATH, required=False)
 @click.option("--gates", is_flag=True, help="That of gates files (docs/ci.md).")
-def schema(path: Path | None, gates: bool) -> None:
+@click.option("--recipe", is_flag=True, help="That of training recipes.")
+def schema(path: Path | None, gates: bool, recipe: bool) -> None:
     """Print the JSON Schema of suite files, for editors, or write it to PATH."""
     from bench.core.atomic import write_atomically
 
-    if gates:
-        from bench.gate.file import schema_text
-
-        files = "gates files"
-    else:
-        from bench.suite.json_schema import schema_text
-
-        files = "suite files"
+    if gates and recipe:
+        raise click.UsageError("--gates and --recipe: one schema at a time")
+    files, text = _schema(gates, recipe)
     if path:
-        write_atomically(path, schema_text().encode())
+        write_atomically(path, text.encode())
         click.echo(f"{path}: the JSON Schema of {files}")
     else:
-        click.echo(schema_text(), nl=False)
+        click.echo(text, nl=False)
+
+
+def _schema(gates: bool, recipe: bool) -> tuple[str, str]:
+    """Return what files a schema is of, and its text."""
+    if gates:
+        from bench.gate import file as gates_file
+
+        return "gates files", gates_file.schema_text()
+    if recipe:
+        from bench.training import json_schema as recipe_schema
+
+        return "training recipes", recipe_schema.schema_text()
+    from bench.suite import json_schema as suite_schema
+
+    return "suite files", suite_schema.schema_text()

@@ -80,7 +80,7 @@ class Checks:
             if place == 0:
                 kind = "first_stages"
             placed.append(Placed(kind, stage, (*keys, "stages", place, stage.name)))
-        self._check_stages(placed, pipeline.name, None)
+        self.check_stages(placed, pipeline.name, None)
 
     def _check_cascade(self, part: Part, keys: Keys) -> None:
         """Check a cascade, which begins with any first stage of the suite."""
@@ -92,13 +92,13 @@ class Checks:
         for place, stage in enumerate(cascade.stages):
             placed.append(Placed("rerankers", stage, keys_of_stage(part, keys, place)))
         received = min(retrieved_by(stage) or self.depth for stage in self.first_stages)
-        self._check_stages(placed, CASCADE, received)
+        self.check_stages(placed, CASCADE, received)
         try:
             references.refuse_name(display_name(part))
         except SuiteError as error:
             raise self.source.problem(keys, error) from error
 
-    def _check_stages(self, placed: Sequence[Placed], name: str, received: int | None) -> None:
+    def check_stages(self, placed: Sequence[Placed], name: str, received: int | None) -> None:
         """Check the stages of a pipeline of this name. `received` is what the first of them gets,
         None where it retrieves.
         """

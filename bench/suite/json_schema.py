@@ -33,27 +33,15 @@ def schema() -> Schema:
     built = Suite.model_json_schema()
     definitions: Schema = built.setdefault("$defs", {})
     properties: Schema = built["properties"]
-    dataset = _options(datasets.options_for("embedded:everyday"), definitions)
-    definitions[_entry_of("datasets")] = _entry({}, {DATASET: dataset})
-    first_stages = {
-        name: _options(retrieval.options_for(name), definitions) for name in sorted(retrieval.TABLE)
-    }
-    definitions[_entry_of("first_stages")] = _entry(first_stages, {OUTSIDER: {"type": "object"}})
+    define_entries(definitions)
     properties["first_stages"]["default"] = ["bm25"]
-    known_rerankers = {
-        name: _options(rerankers.options_for(name), definitions)
-        for name in sorted((*rerankers.TABLE, *entries.load()))
-    }
-    definitions[_entry_of("rerankers")] = _entry(known_rerankers, {OUTSIDER: {"type": "object"}})
-    definitions[_entry_of("rerankers")]["anyOf"][-1]["properties"][CASCADE] = _cascade(definitions)
     for kind in get_args(Kind):
-        properties[kind]["items"] = {"$ref": f"#/$defs/{_entry_of(kind)}"}
-    by_name = {name: _options(class_of(name).Options, definitions) for name in EXECUTORS}
+        properties[kind]["items"] = entry(kind)
+    by_name = {name: options_schema(class_of(name).Options, definitions) for name in EXECUTORS}
     executor = _entry(by_name, {OUTSIDER: {"type": "object"}})
     properties["executor"] |= {**executor, "default": DEFAULT}
     properties["executor"].pop("$ref", None)
     definitions["LatencyPlan"] = _latency_plan(definitions["LatencyPlan"], definitions)
-    definitions[STAGE_ENTRY] = _stages(definitions)
     definitions["PipelineEntry"]["properties"]["stages"]["items"] = STAGE
     definitions.pop("Part", None)
     return {
@@ -61,6 +49,31 @@ def schema() -> Schema:
         **built,
         "title": "rerank-bench suite",
     }
+
+
+def define_entries(definitions: Schema) -> None:
+    """Add what an entry of each list may be to the definitions of a schema, and a pipeline's
+    stage.
+    """
+    dataset = options_schema(datasets.options_for("embedded:everyday"), definitions)
+    definitions[_entry_of("datasets")] = _entry({}, {DATASET: dataset})
+    first_stages = {
+        name: options_schema(retrieval.options_for(name), definitions)
+        for name in sorted(retrieval.TABLE)
+    }
+    definitions[_entry_of("first_stages")] = _entry(first_stages, {OUTSIDER: {"type": "object"}})
+    known_rerankers = {
+        name: options_schema(rerankers.options_for(name), definitions)
+        for name in sorted((*rerankers.TABLE, *entries.load()))
+    }
+    definitions[_entry_of("rerankers")] = _entry(known_rerankers, {OUTSIDER: {"type": "object"}})
+    definitions[_entry_of("rerankers")]["anyOf"][-1]["properties"][CASCADE] = _cascade(definitions)
+    definitions[STAGE_ENTRY] = _stages(definitions)
+
+
+def entry(kind: Kind) -> Schema:
+    """Return the schema of an entry of one of the lists, which `define_entries` defines."""
+    return {"$ref": f"#/$defs/{_entry_of(kind)}"}
 
 
 def schema_text() -> str:
@@ -77,7 +90,7 @@ def _with_entries(schema: Any, kind: Kind) -> Any:
     """Return the schema of an option that holds entries, with what an entry of this kind may be."""
     if isinstance(schema, dict):
         if schema.get("$ref") == "#/$defs/Part":
-            return {"$ref": f"#/$defs/{_entry_of(kind)}"}
+            return entry(kind)
         return {name: _with_entries(value, kind) for name, value in schema.items()}
     if isinstance(schema, list):
         return [_with_entries(value, kind) for value in schema]
@@ -92,7 +105,7 @@ def _latency_plan(built: Schema, definitions: Schema) -> Schema:
     by_name = {}
     for name in SCENARIOS:
         model = scenarios.class_of(name).Options
-        by_name[name] = _options(model, definitions)
+        by_name[name] = options_schema(model, definitions)
         properties |= definitions[_definition_name(model)].get("properties", {})
     items = _entry(by_name, {OUTSIDER: {"type": "object"}})
     properties["scenarios"] = {**properties["scenarios"], "items": items}
@@ -123,7 +136,7 @@ def _cascade(definitions: Schema) -> Schema:
 
 def _with_keep(model: type[BaseModel], definitions: Schema) -> Schema:
     """Return the schema of the options of a pipeline's stage: its own, and `keep`."""
-    choices = _options(model, definitions)["anyOf"]
+    choices = options_schema(model, definitions)["anyOf"]
     name = choices[0]["$ref"].removeprefix("#/$defs/")
     stage = f"{name}.stage"
     if stage not in definitions:
@@ -157,7 +170,7 @@ def _entry(by_name: Schema, patterns: Schema) -> Schema:
     return {"anyOf": [*plain, mapping]}
 
 
-def _options(model: type[BaseModel], definitions: Schema) -> Schema:
+def options_schema(model: type[BaseModel], definitions: Schema) -> Schema:
     """Return a reference to the options' schema; a bare value is the one required option, and
     nothing is none.
     """

@@ -1,0 +1,1 @@
+"""Models trained on judged queries by a recipe, and compared with what they were trained from."""
