@@ -261,7 +261,7 @@ def verify(run: Run | str | Path, *, rescore: int = 20) -> Verification:
     could not be checked, `.exit_code`. `rescore` pairs of each row are scored again where its model
     is at hand. The same as `rerank-bench verify`. Raises RecordError for what is no run.
     """
-    from bench.verification.verify import verify as verified
+    from bench.reports.verification import verified
 
     return verified(_opened(run), rescore)
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.cli.arguments import MEANING, NEWEST, PATH, RUN, form_option, run_argument
+from bench.cli.arguments import (
+    MEANING,
+    NEWEST,
+    PATH,
+    RUN,
+    form_option,
+    quiet_option,
+    run_argument,
+)
 from bench.cli.console import echo, open_observer
 from bench.core.errors import BenchError, nearest
 
@@ -183,6 +191,7 @@ class RunOrSuite(click.ParamType["Run | Path"]):
     metavar="FORM[:PATH]",
     help="table (the default), markdown, json, junit, github; printed, or to PATH.",
 )
+@quiet_option
 def check(
     new: Run | Path,
     baseline: Run,
@@ -194,6 +203,7 @@ def check(
     fresh: bool,
     inconclusive: Any,
     forms: tuple[tuple[str, Path | None], ...],
+    quiet: bool,
 ) -> int:
     """Check that the run NEW, or a suite with --sequential, is no worse than a baseline.
 
@@ -210,7 +220,7 @@ def check(
     if isinstance(new, Path):
         if live or not sequential:
             raise BenchError(_of_a_suite(new, live))
-        staged = _staged(new, baseline, questions, fresh)
+        staged = _staged(new, baseline, questions, fresh, quiet)
         verdict = staged.verdict(inconclusive)
     else:
         if fresh:
@@ -220,7 +230,7 @@ def check(
         gate.refuse_itself(new, baseline)
         judge: Judge = gate.stored_speed
         if live:
-            questions, judge = questions.with_speed(), _live_speed()
+            questions, judge = questions.with_speed(), _live_speed(quiet)
         verdict = gate.check(
             new, baseline, questions, inconclusive=inconclusive, speed=judge, sequential=sequential
         )
@@ -243,17 +253,17 @@ def _of_a_suite(path: Path, live: bool) -> str:
     return f"{path}: a suite is checked with --sequential; else run it, and check its run"
 
 
-def _staged(suite: Path, baseline: Run, questions: Gates, fresh: bool) -> StagedCheck:
+def _staged(suite: Path, baseline: Run, questions: Gates, fresh: bool, quiet: bool) -> StagedCheck:
     from bench.gate.staged import StagedCheck
     from bench.suite.suite import load
 
-    return StagedCheck(load(suite), baseline, questions, fresh, open_observer())
+    return StagedCheck(load(suite), baseline, questions, fresh, open_observer(quiet=quiet))
 
 
-def _live_speed() -> Judge:
+def _live_speed(quiet: bool) -> Judge:
     from bench.gate.live import LiveSpeed
 
-    return LiveSpeed(open_observer())
+    return LiveSpeed(open_observer(quiet=quiet))
 
 
 def _write_verdict(verdict: Verdict, form: str, path: Path | None) -> None:

@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 @form_option("table", "json")
 def verify(run: Run, rescore: int | None, form: str) -> int:
     """Recompute every number of RUN from its folder, and name what was changed: scores, grades,
-    rankings, means, intervals, p values, depths, losses, timings, hashes (docs/verify.md).
+    rankings, means, intervals, p values, depths, losses, timings, hashes, and what report.md and
+    report.html print of them (docs/verify.md).
 
     Then score a seeded sample of its pairs again. Nothing is asked through a network.
 
-    Exits 0 when nothing differs, 1 when something does, 2 for bad input.
+    Exits 0 when nothing differs, 1 when something does, 2 for bad input and where no row was
+    measured.
     """
-    from bench.reports.verification import document
+    from bench.reports.verification import document, verified
     from bench.verification import rescoring
-    from bench.verification.verify import verify as verified
 
     pairs = rescoring.PAIRS if rescore is None else rescore
     verification = verified(run, pairs)

@@ -37,6 +37,7 @@ from bench.core.errors import BenchError, SuiteError, nearest
 from bench.core.options import Options, as_mapping, written_number
 from bench.core.yaml_source import Source
 from bench.quality.score_measures import is_of_scores
+from bench.records.probe_file import NAMES
 
 MARGIN = 0.01
 SLOWDOWN = 1.10
@@ -84,10 +85,11 @@ class DriftGate(Options):
     score: float | None = Field(
         None,
         gt=0,
+        lt=1,
         description="largest score difference, as a share of the baseline's range of scores",
     )
-    tau: float | None = Field(None, ge=-1, le=1, description="least mean Kendall tau")
-    overlap: float | None = Field(None, ge=0, le=1, description="least mean overlap of the top 10")
+    tau: float | None = Field(None, gt=0, le=1, description="least mean Kendall tau")
+    overlap: float | None = Field(None, gt=0, le=1, description="least mean overlap of the top 10")
     required: bool = Field(
         False,
         description="another system is incomparable (exit 3), and not merely shown as not checked",
@@ -100,6 +102,7 @@ class ScaleGate(Options):
     score: float | None = Field(
         None,
         gt=0,
+        lt=1,
         description="largest mean distance between the scores of a query's places, as a share of "
         "the baseline's range of scores; that of its number format unless given",
     )
@@ -108,7 +111,11 @@ class ScaleGate(Options):
 class SpeedGate(Options):
     """The median of the paired ratios of times, query by query."""
 
-    ratio: float = Field(gt=0, description="the largest ratio to the baseline's time that passes")
+    ratio: float = Field(
+        gt=0,
+        allow_inf_nan=False,
+        description="the largest ratio to the baseline's time that passes",
+    )
     across: Across = Field(
         (),
         description="fields of the speed key that may differ between stored timings, as in drift",
@@ -131,18 +138,28 @@ class _Limit(Options):
 class MemoryGate(_Limit):
     """Peak memory of the timed pass: the accelerator's where there is one, else the process's."""
 
-    max_gib: float | None = Field(None, gt=0, description="the most GiB that pass")
+    max_gib: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="the most GiB that pass"
+    )
     ratio: float | None = Field(
-        None, gt=0, description="the largest ratio to the baseline's peak that passes"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="the largest ratio to the baseline's peak that passes",
     )
 
 
 class CostGate(_Limit):
     """US dollars per 1,000 queries."""
 
-    max_usd: float | None = Field(None, ge=0, description="the highest cost that passes")
+    max_usd: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="the highest cost that passes"
+    )
     ratio: float | None = Field(
-        None, gt=0, description="the largest ratio to the baseline's cost that passes"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="the largest ratio to the baseline's cost that passes",
     )
 
 
@@ -196,6 +213,16 @@ class RerankerGates(Options):
         if isinstance(value, list):
             example = EXAMPLES[str(info.field_name)]
             raise ValueError(f"{_shown(value)} is a list: write such as {example}")
+        return value
+
+    @field_validator("probes")
+    @classmethod
+    def _known_probes(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value == ():
+            raise ValueError("no probe is named: write all, or null to leave probes out")
+        for name in value or ():
+            if name not in (ALL, *NAMES):
+                raise ValueError(f"there is no probe '{name}': {nearest(name, (ALL, *NAMES))}")
         return value
 
     @field_validator("slices")

@@ -35,10 +35,7 @@ def probes_gate(new: Side, names: Sequence[str]) -> Gate:
     limit = ", ".join(names)
     probes = of_run(new.run, new.trial.id)
     if probes is None:
-        reason = (
-            "no probes of this system in the run's folder or next to its suite's: rerank-bench "
-            f"probe SUITE --reranker {new.trial.reranker}"
-        )
+        reason = _why_none(new)
         return Gate(new.trial, "probes", "incomparable", "not probed", limit, reason)
     lines = list(_lines(probes, names))
     outcomes = [OUTCOMES[line.measured] for line in lines]
@@ -62,6 +59,21 @@ def probes_gate(new: Side, names: Sequence[str]) -> Gate:
         remark="; ".join(remarks),
         numbers={line.name: line.measured for line in lines},
         lines=lines,
+    )
+
+
+def _why_none(new: Side) -> str:
+    """Return why a row has no probes, and what helps."""
+    name = new.trial.reranker
+    facts = new.record.description.get("facts") or {}
+    if new.record.stages or facts.get("parts"):
+        return (
+            "a row that is made of others is not probed: probe these, and write "
+            f"rerankers: {{{name}: {{probes: null}}}} in the gates file"
+        )
+    return (
+        "no probes of this system in the run's folder or next to its suite's: rerank-bench "
+        f"probe SUITE --reranker {name}"
     )
 
 

@@ -1,5 +1,6 @@
 """Metamorphic tests of rerankers: what should not change the order, or a score in one direction
-only, is changed. A new one is a file in this folder and a line in the table.
+only, is changed. A new one is a file in this folder, a line in the table, and its name among those
+that gates may ask for.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from bench.probes import (
     upper_case,
 )
 from bench.probes.base import Probe
+from bench.records.probe_file import NAMES
 
 SECOND_CALL = "second-call"
-PROBES: Mapping[str, Probe] = {
+_TABLE: Mapping[str, Probe] = {
     SECOND_CALL: second_call.PROBE,
     "reversed": reversed_input.PROBE,
     "shuffled": shuffled_input.PROBE,
@@ -53,4 +55,5 @@ PROBES: Mapping[str, Probe] = {
     "upper-case": upper_case.PROBE,
     "typos": typos.PROBE,
 }
+PROBES: Mapping[str, Probe] = {name: _TABLE[name] for name in NAMES}
 """In the order of the report."""

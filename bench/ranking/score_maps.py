@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.calibration.file import Calibration, read
 from bench.calibration.maps import ScoreMap
+from bench.catalogue import entries
 from bench.contract.identity import Fields, Identity
 from bench.contract.requirement import Requirement
 from bench.contract.trial import FIRST_STAGE
@@ -29,6 +30,8 @@ TILT = 1e-6
 """The share of its own place that a probability on a level stretch gets."""
 JUDGMENTS = "qrels_hash"
 """The field of a dataset's identity that is of its judgments."""
+WEIGHTS = ("model", "adapter")
+"""The options that say which weights a reranker runs."""
 Other = Literal["refuse", "note"]
 """What becomes of a map that was fitted on another reranker's scores."""
 
@@ -56,7 +59,24 @@ class UsedMap:
             return None
         if other == "note":
             return note(Code.OTHER_MAP, text=fitted.reranker, name=name)
-        raise CalibrationError(
+        raise self._of_another(name)
+
+    def refuse_other_model(self, name: str, options: Fields, other: Other) -> None:
+        """Raise CalibrationError where the catalogue says that the map was fitted on scores of
+        another model than that of a reranker with these options, which has not loaded; what the
+        catalogue does not know shows when it loads.
+        """
+        fitted = self.calibration.fitted_on
+        entry = entries.load().get(fitted.reranker)
+        is_other = False
+        if entry is not None and "model" in entry.options and options.get("model"):
+            is_other = any(entry.options.get(key) != options.get(key) for key in WEIGHTS)
+        if other == "refuse" and (is_other or fitted.reranker == FIRST_STAGE):
+            raise self._of_another(name)
+
+    def _of_another(self, name: str) -> CalibrationError:
+        fitted = self.calibration.fitted_on
+        return CalibrationError(
             f"{self.path}: the map was fitted on scores of {fitted.reranker} "
             f"({fitted.identity}), and {name} is another system: another model, option, number "
             "format or library version. Fit it again on a run of this one with `rerank-bench "

@@ -20,6 +20,29 @@ from bench.records.run import Run
 FORMAT: Literal["rerank-bench probes"] = "rerank-bench probes"
 VERSION = 1
 FOLDER = "probes"
+NAMES = (
+    "second-call",
+    "reversed",
+    "shuffled",
+    "alone",
+    "batch-size",
+    "neighbour",
+    "split",
+    "blank",
+    "duplicate",
+    "title",
+    "json",
+    "markdown",
+    "paraphrase",
+    "negation",
+    "repetition",
+    "length",
+    "injection",
+    "position",
+    "upper-case",
+    "typos",
+)
+"""The probes, in the order of the report; `bench.probes` has what each of them does."""
 Expectation = Literal["order", "quality", "direction", "information"]
 """What a probe expects: the same order; no lower quality; no higher score of one document; nothing,
 it reports how sensitive the reranker is.

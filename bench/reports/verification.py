@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from bench.core.counting import counted
-from bench.reports import cells
+from bench.records.run import Run
+from bench.reports import cells, printed
 from bench.reports.document import (
     Block,
     Bullets,
@@ -18,8 +19,9 @@ from bench.reports.document import (
     Strong,
     Table,
 )
+from bench.verification.checks import CHECKS
 from bench.verification.finding import Finding, Gap, Ledger
-from bench.verification.verify import Verification
+from bench.verification.verify import Verification, verify
 from bench.verification.wording import reason, sentence
 
 SHOWN = 30
@@ -29,6 +31,13 @@ COLUMNS = (
     Column("differ", "differ", better="lower", priority=1),
     Column("gaps", "not checked", "kinds of things that could not be", priority=2),
 )
+
+
+def verified(run: Run, rescore: int) -> Verification:
+    """Recompute a run, and compare what its written reports print; `rescore` pairs of each row are
+    scored again.
+    """
+    return verify(run, rescore, {**CHECKS, "reports": printed.check})
 
 
 def document(verification: Verification) -> Document:
@@ -53,6 +62,8 @@ def title(verification: Verification) -> str:
     compared = f"{verification.compared:,} comparisons"
     name = verification.run.info.id
     count = len(verification.findings)
+    if not verification.has_rows and not count:
+        return f"{name}: no row was measured, so there is nothing to verify"
     if not count:
         return f"{name}: nothing differs in {compared}"
     verb = "differs" if count == 1 else "differ"

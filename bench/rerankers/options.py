@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, field_validator, model_validator
 
+from bench.core.errors import ALMOST_SURE, nearest_of
 from bench.core.options import StageOptions, option
+from bench.datasets.families import MEMBERS
 from bench.models import packing
 from bench.models.options import NetworkOptions, PromptOptions
 
@@ -46,6 +48,18 @@ class RerankerOptions(StageOptions):
         description="families of collections that the model was trained on, such as msmarco: its "
         "results there are marked; [] for none; what the catalogue knows when absent",
     )
+
+    @field_validator("trained_on")
+    @classmethod
+    def _no_slip_of_a_family(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """Refuse what is almost the name of a family: nothing would be marked. Other names are of
+        collections that no family is known of.
+        """
+        for name in value or ():
+            close = nearest_of(name, MEMBERS, ALMOST_SURE)
+            if name not in MEMBERS and close:
+                raise ValueError(f"there is no family '{name}': did you mean '{close}'?")
+        return value
 
     @property
     def has_random_weights(self) -> bool:

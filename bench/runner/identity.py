@@ -15,7 +15,7 @@ from bench.machine import fingerprint
 from bench.records.schema import RunInfo
 from bench.records.writer import now
 from bench.rerankers.description import identified
-from bench.runner.inputs import inputs
+from bench.runner.inputs import FINGERPRINT, inputs
 from bench.suite.planning import Group, Planned
 from bench.suite.suite import Suite
 
@@ -58,7 +58,7 @@ def _fingerprints(groups: Sequence[Group]) -> dict[str, str]:
     """
     digests: dict[str, str] = {}
     for planned in _all(groups):
-        name = f"fingerprint of {planned.trial.reranker}"
+        name = f"{FINGERPRINT}{planned.trial.reranker}"
         # What is given is of the candidates; what is not pending does no work.
         if (
             name not in digests

@@ -27,6 +27,8 @@ LARGE = 64 * 2**20
 """Bytes from which on a file is known by its size and time of change: reading it would take as long
 as using it.
 """
+FINGERPRINT = "fingerprint of "
+"""What the name of an input begins with that a reranker says of itself."""
 _CODE = re.compile(r"(?:custom:)?([A-Za-z_][\w.]*):[A-Za-z_]\w*")
 
 

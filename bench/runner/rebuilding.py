@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,13 @@ from bench.core.options import deciding
 from bench.core.redaction import HIDDEN
 from bench.records.folder import RunFolder
 from bench.rerankers.options import declared
+from bench.runner.inputs import FINGERPRINT, inputs
 from bench.suite import suite
 from bench.suite.planning import Group, Planned, plan
 from bench.suite.suite import Suite
+
+LEVELS = 4
+"""Folders above a run's own in which the files of its suite are looked for."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +51,49 @@ def trials_of(run: RunFolder, device: str | None) -> dict[str, Rebuilt]:
     """Return trial id -> what the stored suite gives, planned for a device. Raises BenchError where
     it cannot be read any more.
     """
-    info = run.info
-    stored = suite.parse(
-        yaml.safe_dump(info.resolved), str(run.folder / "run.json"), Path(info.base_dir)
-    )
+    stored = stored_suite(run)
     trials: dict[str, Rebuilt] = {}
     for group in plan(stored, device, lenient=True):
         for planned in group.planned:
             trials.setdefault(planned.trial.id, Rebuilt(stored, group, planned))
     return trials
+
+
+def stored_suite(run: RunFolder) -> Suite:
+    """Return the suite that a run stored, its relative paths below the folder that has the files
+    which the run read: that of today's commands, or one above the run's own folder, since a run
+    folder names no place of a machine. Raises BenchError where it cannot be read any more.
+    """
+    info = run.info
+    text, source = yaml.safe_dump(info.resolved), str(run.folder / "run.json")
+    here = suite.parse(text, source, Path(info.base_dir))
+    recorded = _files_read(run)
+    best, number = here, _same_files(here, recorded)
+    for folder in run.folder.resolve().parents[:LEVELS]:
+        # all files are where they were
+        if number == len(recorded):
+            break
+        other = suite.parse(text, source, folder / info.base_dir)
+        if _same_files(other, recorded) > number:
+            best, number = other, _same_files(other, recorded)
+    return best
+
+
+def _files_read(run: RunFolder) -> dict[str, str]:
+    """Return name -> digest of what the run read: inputs that are no versions."""
+    libraries = run.info.environment.get("libraries") or {}
+    others = {"python", "--fresh", *libraries}
+    return {
+        name: digest
+        for name, digest in run.info.inputs.items()
+        if name not in others and not name.startswith(FINGERPRINT)
+    }
+
+
+def _same_files(stored: Suite, recorded: Mapping[str, str]) -> int:
+    """Return how many of the files that a run read are the same below a suite's folder."""
+    digests = inputs(stored, {}, fresh=False)
+    return sum(digests.get(name) == digest for name, digest in recorded.items())
 
 
 def checked(run: RunFolder, trial: Trial, trials: dict[str, Rebuilt]) -> Rebuilt:

@@ -52,6 +52,10 @@ class Code(StrEnum):
     USAGE = "usage"
     COST = "cost"
     RESCORED = "rescored"
+    DRAWS = "draws"
+    PRINTED = "printed"
+    PRINTED_ROW = "printed-row"
+    NOT_PRINTED = "not-printed"
 
 
 class Reason(StrEnum):
@@ -70,6 +74,8 @@ class Reason(StrEnum):
     OTHER_SYSTEM = "other-system"
     NOT_RESCORED = "not-rescored"
     UNFINISHED = "unfinished"
+    NO_REPORT = "no-report"
+    OTHER_REPORT = "other-report"
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,10 @@ def _reason(reranker: Reranker) -> str:
         return ""
     if reranker.placement == "remote":
         return "it is asked through a network, and calls may cost"
-    if reranker.parts:
+    if any(part.reranker.is_given for part in reranker.parts):
+        return "its part's scores were given"
+    parts = [part.reranker for part in reranker.parts]
+    if parts and not all(own.is_sure_pointwise for own in (reranker, *parts)):
         return "it is made of others"
     if reranker.learns or reranker.is_untrained or reranker.learned is not None:
         return "it was trained in the run"

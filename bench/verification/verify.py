@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.core.errors import BenchError
 from bench.records.run import Run
-from bench.verification.checks import CHECKS
+from bench.verification.checks import CHECKS, CheckRun
 from bench.verification.evidence import Evidence
 from bench.verification.finding import Code, Finding, Gap, Ledger, Place
 from bench.verification.rescoring import PAIRS, Rescoring
 
 DIFFERS = 1
+NOTHING_MEASURED = BenchError.exit_code
 
 
 @dataclass(frozen=True)
@@ -44,25 +45,32 @@ class Verification:
         return sum(ledger.compared for ledger in self.ledgers)
 
     @property
+    def has_rows(self) -> bool:
+        """Whether any row was measured: a run without one says nothing that could be checked."""
+        return any(trial.status == "done" for trial in self.run.info.trials)
+
+    @property
     def exit_code(self) -> int:
-        return DIFFERS if self.findings else 0
+        if self.findings:
+            return DIFFERS
+        return 0 if self.has_rows else NOTHING_MEASURED
 
 
-def verify(run: Run, rescore: int = PAIRS) -> Verification:
+def verify(run: Run, rescore: int = PAIRS, checks: Mapping[str, CheckRun] = CHECKS) -> Verification:
     """Recompute a run from its folder, and score this many pairs of each row again where its model
     is at hand; 0 for none.
     """
     evidence = Evidence(run)
-    ledgers = recomputed(evidence)
+    ledgers = recomputed(evidence, checks)
     if rescore:
         ledgers.append(Rescoring(evidence, rescore).run())
     return Verification(run, ledgers)
 
 
-def recomputed(evidence: Evidence) -> list[Ledger]:
+def recomputed(evidence: Evidence, checks: Mapping[str, CheckRun]) -> list[Ledger]:
     """Return the ledger of each check of the folder."""
     ledgers: list[Ledger] = []
-    for name, check in CHECKS.items():
+    for name, check in checks.items():
         ledger = Ledger(name)
         try:
             check(evidence, ledger)

@@ -42,6 +42,10 @@ SENTENCES: Mapping[Code, str] = {
     Code.USAGE: "is {actual}, and the queries add up to more, {expected}",
     Code.COST: "is {actual}, and units at their price give {expected}",
     Code.RESCORED: "its score is {expected}, scored again {actual}",
+    Code.DRAWS: "names {actual} draws, and this version, which wrote the run, draws {expected}",
+    Code.PRINTED: "prints {actual}, and the record has {expected}",
+    Code.PRINTED_ROW: "the row belongs here: {expected}; is printed: {actual}",
+    Code.NOT_PRINTED: "the table of these candidates is not in the report",
 }
 """By code, what is said after the place."""
 REASONS: Mapping[Reason, str] = {
@@ -61,6 +65,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.OTHER_DRAWS: "a version that draws other resamples wrote it: intervals and p",
     Reason.OTHER_SYSTEM: "the scores of this setting of the sweep are not kept",
     Reason.NOT_RESCORED: "not scored again: {text}",
+    Reason.NO_REPORT: "there is no such report: `rerank-bench report RUN` writes it",
+    Reason.OTHER_REPORT: "another version wrote it, with other tables",
 }
 
 

@@ -20,6 +20,7 @@ from bench.calibration.platt import Platt
 from bench.contract.request import CandidateList, Failure
 from bench.core.errors import BenchError, CalibrationError, RerankerError, Unavailable
 from bench.core.note import Code
+from bench.discover.validation import validate
 from bench.ranking.order import rank
 from bench.ranking.score_maps import in_order_of, mapped
 from bench.records.run import Run
@@ -292,3 +293,34 @@ def test_what_the_command_refuses(arguments: list[str], problem: str, tmp_path: 
     ended = command.bench("serve", *arguments, cwd=tmp_path)
     assert ended.returncode == 2
     assert problem in " ".join(ended.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("part", "fitted", "is_refused"),
+    [
+        ("word-overlap", {"identity": "0" * 16, "reranker": "word-overlap"}, True),
+        ("word-overlap", {}, False),
+        ("minilm-bi-encoder", {"reranker": "minilm-cross-encoder"}, True),
+        ("minilm-bi-encoder", {"reranker": "first-stage"}, True),
+        ("minilm-bi-encoder", {"reranker": "minilm-bi-encoder"}, False),
+        ("minilm-bi-encoder", {"reranker": "our-own-name"}, False),
+    ],
+)
+def test_validation_says_that_a_map_is_of_another_system_as_far_as_nothing_has_to_load(
+    tmp_path: Path, part: str, fitted: Any, is_refused: bool
+) -> None:
+    path = map_file(tmp_path / "map.json", CURVE, **fitted)
+    suite = {
+        "name": "maps",
+        "datasets": [{"embedded:everyday": {"queries": 3}}],
+        "rerankers": [
+            {"calibrated": {"of": part, "map": str(path), "name": "refused"}},
+            {"calibrated": {"of": part, "map": str(path), "name": "noted", "other": "note"}},
+        ],
+    }
+    rows = {row.trial: row for row in validate(suites.load(suite)).rows}
+    [refused] = [row for name, row in rows.items() if "refused" in name]
+    [noted] = [row for name, row in rows.items() if "noted" in name]
+    assert noted.outcome == "runs"
+    assert refused.outcome == ("failed" if is_refused else "runs")
+    assert is_refused == ("is another system" in refused.reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def gates_of(run: Run, gates: str, folder: Path) -> gate.Verdict:
         ("all", "pass", ""),
         ("[reversed, split]", "pass", ""),
         ("[split, batch-size]", "incomparable", "batch-size not applicable"),
-        ("[splitt]", "incomparable", "no probe 'splitt' in the file of probes: did you mean"),
+        ("[alone]", "incomparable", "no probe 'alone' in the file of probes: known: batch-size"),
     ],
 )
 def test_a_gate_asks_what_must_hold(
@@ -205,6 +206,33 @@ def test_a_gate_fails_where_a_probe_accuses_and_where_there_are_no_probes(
     assert gates["word-overlap"].remark == "split accused"
     assert gates["hash"].outcome == "incomparable"
     assert gates["hash"].remark.endswith("rerank-bench probe SUITE --reranker hash")
+
+
+def test_a_gate_of_an_unknown_probe_exits_2_with_a_hint(run: Run, folder: Path) -> None:
+    path = folder / "unknown.yaml"
+    path.write_text("quality: null\nprobes: [splitt]\n", encoding="utf-8")
+    other = folder / "other"
+    shutil.copytree(run.folder, other)
+    arguments = ("check", str(other), "--baseline", str(run.folder), "--gates", str(path))
+    ended = bench(*arguments, cwd=folder)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "unknown.yaml:2: probes: there is no probe 'splitt': did you mean" in ended.stderr
+
+
+@pytest.mark.parametrize("part", ["rerankers", "pipelines"])
+def test_a_gate_says_that_a_row_made_of_others_is_not_probed(tmp_path: Path, part: str) -> None:
+    stages = [{"bm25": {"keep": 5}}, "word-overlap"]
+    entries: dict[str, Any] = {
+        "rerankers": [{"blend": {"of": "word-overlap", "name": "own"}}],
+        "pipelines": [{"name": "own", "stages": stages}],
+    }
+    own = {part: entries[part], "rerankers": entries["rerankers"][: part == "rerankers"]}
+    run = embedded_run(tmp_path, "hash", name="small", depth=5, latency=None, **own)
+    text = "probes: null\nrerankers: {own: {probes: all}}"
+    (answer,) = gates_of(run, text, tmp_path).gates
+    assert answer.outcome == "incomparable"
+    assert "made of others is not probed" in answer.remark
+    assert "rerankers: {own: {probes: null}}" in answer.remark
 
 
 def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path, probes: ProbeFile) -> None:

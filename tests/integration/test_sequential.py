@@ -62,10 +62,12 @@ def checked(place: Place, **options: Any) -> tuple[int, dict[str, Any], int]:
         str(place.folder / "gates.yaml"),
         "--sequential",
         "--fresh",
+        "--quiet",
         "--format",
         "json",
         cwd=place.folder,
     )
+    assert result.stderr == ""
     pairs = len(place.log.read_text()) if place.log.is_file() else 0
     return result.returncode, json.loads(result.stdout), pairs
 

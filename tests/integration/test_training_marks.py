@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import bench
+from bench.core.errors import SuiteError
 from bench.core.note import Code
 from bench.datasets.embedded import collections
 from bench.records.run import Run
 from bench.reports.exports import table
 from bench.reports.renderers import render
 from bench.reports.sections import document
+from bench.suite.suite import load
 
 FAKE = "tests.support.fakes:HashReranker"
 
@@ -84,3 +86,11 @@ def test_means_over_unseen_collections_are_next_to_the_means(run: Run) -> None:
     text = render(document(run, "comment"), "markdown")
     assert "Unseen is the mean over what no row is known to be trained on: beta, bm25" in text
     assert "Not known of unknown, which may have seen any of them." in text
+
+
+def test_a_slip_in_the_name_of_a_family_is_refused_and_other_collections_are_not() -> None:
+    entry = {"word-overlap": {"trained_on": ["msmarko"]}}
+    with pytest.raises(SuiteError, match=r"trained_on: .*'msmarko': did you mean 'msmarco'\?"):
+        load({"name": "s", "datasets": ["embedded:everyday"], "rerankers": [entry]})
+    own = {"word-overlap": {"trained_on": ["our-tickets", "nq"]}}
+    load({"name": "s", "datasets": ["embedded:everyday"], "rerankers": [own]})

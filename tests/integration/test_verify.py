@@ -24,12 +24,15 @@ from bench.rerankers.base import BaseReranker, Description
 from bench.verification.finding import Code, Finding, Reason
 from bench.verification.wording import REASONS, SENTENCES, sentence
 from tests.support import command
+from tests.support.made_maps import CURVE, map_file
 from tests.support.paths import ROOT
 
+TITLE = "everyday, bm25, 12 candidates"
 HERE = "tests.integration.test_verify"
 TRIAL = "everyday--bm25--hashing--cpu"
 BLENDED = "everyday--bm25--blended"
 CASCADE = "everyday--bm25--cascade--cpu"
+REPORTS = ("report.md", "report.html")
 HASHING = {"tests.support.fakes:HashReranker": {"name": "hashing"}}
 
 
@@ -305,7 +308,14 @@ CHANGES: dict[str, tuple[str, Sequence[str | int], Any, Code, str]] = {
 def test_each_changed_number_of_a_record_is_named_by_its_key_and_nothing_else(folder: Path) -> None:
     for file, keys, change, _, _ in CHANGES.values():
         edited(folder / file, keys, change)
-    found = findings(folder)
+    everything = findings(folder)
+    # reports print two of the means, the difference and its p, an oracle and a percentile
+    found = [finding for finding in everything if finding.place.file not in REPORTS]
+    printed = [finding for finding in everything if finding.place.file in REPORTS]
+    assert {finding.code for finding in printed} == {Code.PRINTED}
+    cells = {finding.place.key.partition(": ")[2] for finding in printed}
+    assert cells >= {"oracle, nDCG@10", "hashing (cpu), Δ first", "hashing (cpu), p"}
+    assert {cell.partition(",")[0] for cell in cells} == {"oracle", "hashing (cpu)"}
     for name, (file, _, _, code, key) in CHANGES.items():
         assert (file, "", "", key) in places(found, code), name
     files = {file for file, *_ in CHANGES.values()}
@@ -361,7 +371,10 @@ def test_what_is_missing_of_a_record_and_a_record_of_no_trial_are_named(folder: 
     found = findings(folder)
     assert [place[3] for place in places(found, Code.ABSENT)] == ["vs_first_stage.nDCG@10"]
     assert places(found, Code.NO_TRIAL) == {("records/left-out.json", "", "", "")}
-    assert len(found) == 2
+    others = [finding for finding in found if finding.code != Code.PRINTED]
+    assert len(others) == 2
+    printed = {key for _, _, _, key in places(found, Code.PRINTED)}
+    assert printed == {f"{TITLE}: hashing (cpu), {name}" for name in ("Δ first", "p")}
 
 
 def test_digests_that_are_gone_are_named(folder: Path) -> None:
@@ -378,7 +391,8 @@ def test_the_command_says_what_differs_and_exits_1(folder: Path) -> None:
         command.bench("verify", ".", "--format", "json", "--rescore", "0", cwd=folder).stdout
     )
     assert data["exit_code"] == 1
-    assert {finding["code"] for finding in data["findings"]} == {"mean", "changed-file"}
+    codes = {finding["code"] for finding in data["findings"]}
+    assert codes == {"mean", "changed-file", "printed"}
     assert command.bench("verify", "none", cwd=folder).returncode == 2
 
 
@@ -445,6 +459,106 @@ def test_records_whose_trials_run_json_no_longer_names_are_verified_all_the_same
 
     edited(folder / "run.json", ("trials",), moved)
     assert findings(folder), "what run.json says is changed"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "cell"),
+    [
+        ("report.md", "| *first-stage* | {mean}", "| *first-stage* | 0.9999", "first-stage, RR@10"),
+        ("report.html", '<td data-sort="{mean}">', '<td data-sort="0.99">', "first-stage, RR@10"),
+    ],
+)
+def test_a_printed_number_that_is_not_the_records_is_named_by_its_cell(
+    folder: Path, file: str, old: str, new: str, cell: str
+) -> None:
+    text = (folder / file).read_text(encoding="utf-8")
+    run = Run(folder)
+    first = run.records["everyday--bm25--first-stage"].quality["RR@10"].mean
+    hashing = run.records[TRIAL].vs_first_stage["nDCG@10"]
+    low, p = f"[{hashing.low:+.3f}", f"{hashing.p:.3f}".lstrip("0")
+    if file == "report.md":
+        lead, after = text.split("| *first-stage* |", 1)
+        text = f"{lead}| *first-stage* |{after.replace(f'{first:.4f}', '0.9999', 1)}"
+        lead, after = text.split("| hashing (cpu) |", 1)
+        after = after.replace(low, f"[{hashing.low - 0.002:+.3f}", 1).replace(p, ".001", 1)
+        text = f"{lead}| hashing (cpu) |{after}"
+    else:
+        assert old.format(mean=first) in text
+        text = text.replace(old.format(mean=first), new, 1)
+    (folder / file).write_text(text, encoding="utf-8")
+    found = findings(folder)
+    expected = {(file, "", "", f"{TITLE}: {cell}")}
+    if file == "report.md":
+        expected |= {(file, "", "", f"{TITLE}: hashing (cpu), {name}") for name in ("Δ first", "p")}
+    assert places(found, Code.PRINTED) == expected
+    assert len(found) == len(expected)
+
+
+def test_rows_and_tables_that_a_report_lost_and_reports_that_are_gone_are_named(
+    folder: Path,
+) -> None:
+    report = folder / "report.md"
+    lines = report.read_text(encoding="utf-8").splitlines(keepends=True)
+    report.write_text("".join(line for line in lines if not line.startswith("| *oracle*")))
+    (folder / "report.html").write_text("<p>nothing</p>", encoding="utf-8")
+    found = findings(folder)
+    assert places(found, Code.PRINTED_ROW) == {("report.md", "", "", f"{TITLE}: oracle")}
+    assert places(found, Code.NOT_PRINTED) == {("report.html", "", "", TITLE)}
+    report.unlink()
+    (folder / "report.html").unlink()
+    verification = bench.verify(folder, rescore=0)
+    assert verification.exit_code == 0
+    assert {gap.place.file for gap in verification.gaps} == set(REPORTS)
+    assert {gap.reason for gap in verification.gaps} == {Reason.NO_REPORT}
+
+
+@pytest.mark.parametrize("name", ["quality", "flips", "latency"])
+def test_other_draws_in_the_digests_of_a_run_of_this_version_are_a_difference(
+    folder: Path, name: str
+) -> None:
+    edited(folder / "digests.json", ("draws", name), lambda value: value + 1)
+    verification = bench.verify(folder, rescore=0)
+    assert places(verification.findings, Code.DRAWS) == {("digests.json", "", "", f"draws.{name}")}
+    assert verification.exit_code == 1
+
+
+def test_a_run_in_which_no_row_was_measured_is_never_green(folder: Path) -> None:
+    def failed(trials: list[Any]) -> list[Any]:
+        return [{**own, "status": "failed", "reason": "busy"} for own in trials]
+
+    edited(folder / "run.json", ("trials",), failed)
+    (folder / "digests.json").unlink()
+    for name in ("digests", "records"):
+        shutil.rmtree(folder / name)
+    verification = bench.verify(folder)
+    assert (verification.findings, verification.exit_code) == ([], 2)
+    result = command.bench("verify", str(folder), cwd=folder)
+    assert result.returncode == 2
+    assert "no row was measured" in result.stdout
+    assert "nothing differs" not in result.stdout
+
+
+def test_calibrated_rows_are_scored_again_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The map's path is relative to the suite; a run folder names no place of a machine."""
+    work, elsewhere = tmp_path / "work", tmp_path / "elsewhere"
+    (work / "maps").mkdir(parents=True)
+    elsewhere.mkdir()
+    map_file(work / "maps" / "curve.json", CURVE)
+    monkeypatch.chdir(work)
+    stage = {"calibrated": {"of": "word-overlap", "map": "maps/curve.json", "name": "curve"}}
+    suite = {**SUITE, "rerankers": [stage], "pipelines": [], "latency": None}
+    folder = bench.run(suite, out="out").folder.resolve()
+    monkeypatch.chdir(elsewhere)
+    verification = bench.verify(folder, rescore=6)
+    assert (verification.findings, verification.gaps) == ([], [])
+    [rescored] = [ledger for ledger in verification.ledgers if ledger.name == "rescored"]
+    assert rescored.compared == 6
+    (work / "maps" / "curve.json").unlink()
+    [gap] = bench.verify(folder, rescore=6).gaps
+    assert gap.reason == Reason.NOT_RESCORED
+    assert "no such calibration file" in gap.text
 
 
 def test_a_ranking_with_a_document_of_no_candidate_is_named(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +13,8 @@ import yaml
 from bench.core.errors import SuiteError
 from bench.gate import Gates, check, load
 from bench.gate.file import HEADLINE, MARGIN, schema_text
+from bench.probes import PROBES
+from bench.records.probe_file import NAMES
 from tests.support.made_runs import made_run
 
 WHOLE = """
@@ -163,3 +166,37 @@ def test_the_shipped_schema_says_what_a_file_may() -> None:
         validator.validate(yaml.safe_load(text))
     for text in ("scale: {score: 0}", "scale: true", "quality: [0.1]", "speeds: 1"):
         assert not validator.is_valid(yaml.safe_load(text)), text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("probes: [reversd]", "there is no probe 'reversd': did you mean 'reversed'"),
+        ("probes: alll", "there is no probe 'alll': did you mean 'all'"),
+        ("rerankers: {a: {probes: [splitt]}}", "did you mean 'split'"),
+        ("probes: []", "no probe is named"),
+        ("scale: {score: 2}", "less than 1"),
+        ("drift: {score: 1}", "less than 1"),
+        ("drift: {tau: -0.5}", "greater than 0"),
+        ("drift: {overlap: 0}", "greater than 0"),
+        ("speed: .inf", "finite"),
+        ("memory: {ratio: .inf}", "finite"),
+        ("cost: {max_usd: .inf}", "finite"),
+    ],
+)
+def test_a_gate_that_could_not_fail_or_names_no_probe_is_refused_at_load(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "gates.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SuiteError, match=re.escape(message)) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}:1")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_probe_may_be_asked_for(tmp_path: Path) -> None:
+    assert tuple(PROBES) == NAMES
+    path = tmp_path / "gates.yaml"
+    path.write_text(f"probes: [all, {', '.join(PROBES)}]", encoding="utf-8")
+    assert load(path).probes == ("all", *PROBES)

@@ -109,7 +109,7 @@ def table(view: View, group: GroupKey, key: str, shared: frozenset[str] = frozen
         numbers = [i for i, (about_rows, _) in enumerate(remarks, 1) if row in about_rows]
         line = Row(
             row.name,
-            _cells(row, measures, badges),
+            row_cells(row, measures, badges),
             device_of(trial),
             trial.kind,
             view.marks.get(trial.id),
@@ -173,9 +173,10 @@ def _columns(members: Sequence[records.Row], measures: Sequence[str]) -> list[Co
     return columns
 
 
-def _cells(
+def row_cells(
     row: records.Row, measures: Sequence[str], badges: Mapping[str, Badge]
 ) -> dict[str, Cell]:
+    """Return the cells of a row of the main table, by the titles of their columns."""
     by_column = {name: cells.measure(row.quality.get(name)) for name in measures}
     if row.seen:
         by_column = {name: cells.seen(cell) for name, cell in by_column.items()}

@@ -16,6 +16,7 @@ from bench.ranking.score_maps import MapOnDisk, UsedMap, mapped, used_map
 from bench.rerankers.composed.base import Composite, failure_among
 from bench.rerankers.composed.options import CalibratedOptions
 from bench.rerankers.description import described
+from bench.rerankers.options import declared
 
 if TYPE_CHECKING:
     from bench.contract.request import Outcome
@@ -60,6 +61,19 @@ class Calibrated(Composite):
     def over(self, dataset: Dataset) -> None:
         super().over(dataset)
         self._dataset = dataset
+
+    def check_over(self, dataset: Dataset) -> None:
+        """Raise CalibrationError, too, for a map that is known to be of another reranker's scores
+        though nothing is loaded.
+        """
+        super().check_over(dataset)
+        (part,) = self.parts
+        if part.reranker.placement == "none" and not part.reranker.is_untrained:
+            own = Description(**described(part.reranker))
+            self.used.refuse_other(part.name, own, self.options.other)
+        else:
+            options = declared(part.reranker.options).model_dump()
+            self.used.refuse_other_model(part.name, options, self.options.other)
 
     def settings(self) -> dict[str, Any]:
         return {"map": self.used.digest}

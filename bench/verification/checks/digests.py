@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.core.digest import file_digest
+from bench.core.version import version
 from bench.records.digests import (
     FILE,
+    Draws,
+    FolderDigests,
     RowDigest,
     changed_keys,
     read_row_digests,
@@ -30,6 +33,7 @@ def check(evidence: Evidence, ledger: Ledger) -> None:
             return
         ledger.gap(Reason.NO_DIGESTS if is_done else Reason.UNFINISHED, FILE)
         return
+    _draws(evidence, digests, ledger)
     folder = evidence.folder
     tables = {path.relative_to(folder).as_posix(): table for path, table in table_files(folder)}
     rows: Mapping[str, Mapping[str, RowDigest]] = {}
@@ -47,6 +51,17 @@ def check(evidence: Evidence, ledger: Ledger) -> None:
     for name in written_files(folder):
         if name not in digests.files:
             ledger.findings.append(Finding(Code.EXTRA_FILE, Place(name)))
+
+
+def _draws(evidence: Evidence, digests: FolderDigests, ledger: Ledger) -> None:
+    """Compare how often the run says to have resampled with what its version does: other numbers
+    would keep its intervals from being checked.
+    """
+    if evidence.run.info.version != version():
+        return
+    usual: Mapping[str, int] = Draws().model_dump()
+    for name, written in digests.draws.model_dump().items():
+        ledger.same(Code.DRAWS, Place(FILE, key=f"draws.{name}"), usual[name], written)
 
 
 def _changed(
