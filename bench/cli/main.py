@@ -17,6 +17,7 @@ from bench.cli import (
     comparing,
     composing,
     exporting,
+    judging,
     keeping,
     looking,
     meaning,
@@ -46,6 +47,7 @@ COMMANDS = (
     comparing.check,
     comparing.parity,
     probing.probe,
+    judging.judge,
     verifying.verify,
     keeping.baseline,
     serving.serve,
@@ -118,7 +120,7 @@ def main() -> None:
     sys.exit(code)
 
 
-INTERRUPTED = "interrupted; run, tune and check go on from what they scored when asked again"
+INTERRUPTED = "interrupted; run, tune, judge and check go on from what they have when asked again"
 
 
 def _exit_code() -> int:

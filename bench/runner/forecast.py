@@ -198,6 +198,10 @@ class Tokens:
     def __call__(self, text: str) -> int:
         return max(1, round(len(text) / self._characters)) if text else 0
 
+    def of_characters(self, characters: int) -> int:
+        """Return the tokens of texts that have this many characters together."""
+        return round(characters / self._characters)
+
 
 def _counted(texts: Sequence[str]) -> int:
     """Return the tokens of texts by the tokenizer that comes with a package; 0 where it is not

@@ -51,7 +51,7 @@ FLOORS = (
     {"latency", "learning", "scoring", "pipelines"},
     {"integrations", "records", "suite"},
     {"comparison", "composition", "meaning", "runner", "serving"},
-    {"gate", "probes", "training", "tuning", "verification"},
+    {"gate", "judging", "probes", "training", "tuning", "verification"},
     {"reports"},
     {"api", "discover"},
     {"", "cli"},

@@ -22,7 +22,7 @@ class Answer:
     """What a service said: (position of a document in the request, its score), in any order, and
     what it charged. A model that writes its answer also wrote `tokens_out`, and its answer may have
     needed `repairs`, some of them since it was `cut` off. `unusable` says why there is no order in
-    it, though it was paid for.
+    it, though it was paid for. `text` is what it wrote, where that is kept.
     """
 
     scores: Sequence[tuple[Any, Any]]
@@ -32,6 +32,7 @@ class Answer:
     repairs: int = 0
     cut: int = 0
     unusable: str | None = None
+    text: str = ""
 
     def refuse_impossible(self, service: str) -> None:
         """Raise RerankerError for an amount that no answer costs: it would be part of every sum and

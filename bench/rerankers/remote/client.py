@@ -70,6 +70,8 @@ class ApiReranker(RemoteReranker):
     sends_blanks = False
     """Whether documents without text are sent: most services refuse the whole request for one."""
     hints: ClassVar[dict[Kind, str]] = HINTS
+    requests_of: ClassVar[str] = "queries"
+    """What a message calls what it is asked."""
     options: ApiOptions
 
     def __init__(self, options: Any, device: str = "cpu") -> None:
@@ -386,7 +388,7 @@ class ApiReranker(RemoteReranker):
                 return
             self._refused = 0
         raise RerankerError(
-            f"{self.service}: gave up after {GIVE_UP_AFTER} failed queries in a row "
+            f"{self.service}: gave up after {GIVE_UP_AFTER} failed {self.requests_of} in a row "
             f"({last.reason}); run again to go on"
         )
 

@@ -1,0 +1,46 @@
+"""The collection that a run was made over, read again: judges see whole texts, and a run keeps the
+beginnings of some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from bench import datasets
+from bench.core.errors import RecordError
+from bench.datasets.base import Dataset
+from bench.judging.pool import Pool
+from bench.records.run import Run
+from bench.suite import suite
+from bench.suite.naming import display_name
+
+TEXTS = ("corpus_hash", "queries_hash")
+"""What of a collection's identity decides the texts that a judge sees."""
+
+
+def collection_of(run: Run, pool: Pool) -> Dataset:
+    """Return the dataset of a pool. Raises BenchError where it cannot be loaded any more, or its
+    texts are not those that were ranked.
+    """
+    info = run.info
+    stored = suite.parse(
+        yaml.safe_dump(info.resolved), str(run.folder / "run.json"), Path(info.base_dir)
+    )
+    part = next((part for part in stored.datasets if display_name(part) == pool.dataset), None)
+    if part is None:
+        raise RecordError(f"{run.folder}: its suite has no dataset {pool.dataset} any more")
+    dataset = datasets.load(part.name, part.options, stored.base_dir, stored.seed)
+    record = run.records[pool.rows[0].trial.id]
+    recorded: Mapping[str, object] = record.dataset
+    changed = [name for name in TEXTS if dataset.identity.get(name) != recorded.get(name)]
+    if changed or dataset.template != recorded.get("template"):
+        raise RecordError(
+            f"{pool.dataset}: its texts are not those that {info.id} ranked "
+            f"({', '.join(changed) or 'template'} differ): run the suite again"
+        )
+    if not dataset.has_texts:
+        raise RecordError(f"{pool.dataset}: it has no texts, and a judge reads them")
+    return dataset
