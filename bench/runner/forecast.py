@@ -170,7 +170,7 @@ def forecast(
             for stage, scoring, timed in zip(
                 stages_of(planned), missing.usages, timing, strict=True
             ):
-                bills.append(_bill(stage.reranker, scoring + timed))
+                bills.append(bill(stage.reranker, scoring + timed))
             row = _priced(row, planned, bills)
             rows.append(_in_time(row, planned, missing.queries, history.speed(planned)))
     return Forecast(suite.name, rows, tokens.explanation if tokens else "")
@@ -270,7 +270,7 @@ def _priced(row: Expected, planned: Planned, bills: Sequence[float | None]) -> E
     return replace(row, price=known[0] if len(known) == 1 else None, usd=usd)
 
 
-def _bill(reranker: Reranker, usage: Usage) -> float | None:
+def bill(reranker: Reranker, usage: Usage) -> float | None:
     """Return what this usage costs. A server on this machine, of which no price is said, costs
     nothing by the query.
     """

@@ -37,6 +37,12 @@ class DataFacts(NamedTuple):
     dropped_by_margin: int = 0
     without_positive: int = 0
     """Judged queries that were left out, since no document of the collection is relevant."""
+    dropped_by_leak: int = 0
+    """Training queries that were left out, since a measured query asks the same or shares their
+    relevant documents.
+    """
+    failed: int = 0
+    """Training queries that were left out, since the teacher did not answer."""
     shared_documents: int = 0
     """Documents that training lists and judgments of test queries have in common."""
 

@@ -74,6 +74,11 @@ class Recipe(Options):
         description="field of the documents, such as article, whose values are in one portion "
         "alone, so that portions share no document; shares are of queries when absent",
     )
+    leaks: Literal["refuse", "drop"] = Field(
+        "refuse",
+        description="training queries that a measured one asks, too, or that share its relevant "
+        "documents: refuse them with their names, or drop and count them",
+    )
     depth: int = Field(
         50, ge=1, description="candidates per query: for negatives, dev and the comparison"
     )
