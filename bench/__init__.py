@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from bench.api import check as check
     from bench.api import compare as compare
     from bench.api import compose as compose
+    from bench.api import cut as cut
     from bench.api import estimate as estimate
     from bench.api import load as load
+    from bench.api import probe as probe
     from bench.api import reranker as reranker
     from bench.api import run as run
     from bench.api import slices as slices
@@ -35,6 +37,8 @@ _WHERE = {
     "compare": "bench.api",
     "compose": "bench.api",
     "calibrate": "bench.api",
+    "cut": "bench.api",
+    "probe": "bench.api",
     "check": "bench.api",
     "estimate": "bench.api",
     "load": "bench.api",
@@ -57,8 +61,10 @@ __all__ = [
     "check",
     "compare",
     "compose",
+    "cut",
     "estimate",
     "load",
+    "probe",
     "reranker",
     "run",
     "slices",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bench.reports.budget import Choices
     from bench.reports.calibrated import Calibrations
     from bench.reports.composed import Compositions
+    from bench.reports.cut import Cuts
+    from bench.reports.probed import Probes
     from bench.rerankers.outside.function import Outside
     from bench.runner.forecast import Forecast
     from bench.verification.verify import Verification
@@ -224,6 +226,66 @@ def calibrate(
     settings = Settings(folds, opened.seed if seed is None else seed)
     rows = calibrated(opened, tables, settings, is_named=reranker is not None)
     return Calibrations(rows)
+
+
+def cut(
+    run: Run | Path | str,
+    reranker: str,
+    *,
+    keep_recall: float | None = None,
+    keep_precision: float | None = None,
+    on: Run | Path | str | None = None,
+    dataset: str | None = None,
+    first_stage: str | None = None,
+    folds: int = 5,
+    seed: int | None = None,
+) -> Cuts:
+    """Return a threshold of a reranker's scores that keeps a share of the relevant documents, or of
+    which this share is relevant, in expectation over queries: a list that a notebook shows,
+    `.to_frame()` has a row per set of queries. `on` is another dataset of the run, or another run,
+    that it is tried on.
+
+    The same as `rerank-bench calibrate RUN RERANKER --keep-recall`. Raises BenchError as the
+    command does.
+    """
+    from bench.meaning.calibrate import tables_of
+    from bench.meaning.cut import cuts, others_on, promise
+    from bench.reports.cut import Cuts
+
+    own_promise, opened = promise(keep_recall, keep_precision), _opened(run)
+    tables = tables_of(opened, reranker, dataset=dataset, first_stage=first_stage)
+    others = others_on(opened, tables, on, _opened)
+    return Cuts(cuts(opened, tables, own_promise, others, folds, seed))
+
+
+def probe(
+    target: str | Path | Mapping[str, Any] | Outside,
+    *,
+    reranker: str | None = None,
+    probes: Sequence[str] = (),
+    queries: int = 20,
+    depth: int = 20,
+    seed: int = 0,
+    device: str | None = None,
+    out: str | Path | None = None,
+    progress: Observer | None = None,
+    **options: Any,
+) -> Probes:
+    """Return whether the order of a suite's rerankers is stable (a shipped name, a YAML file or a
+    mapping), or that of one reranker over the embedded collection (a name with its options, or an
+    object as `bench.reranker` takes): a list that a notebook shows, an entry per reranker with its
+    `.results`; `.to_frame()` has a row per probe, `.skipped` and `.failed` say who is not there.
+
+    The same as `rerank-bench probe`; files are written where `out` names a folder. Raises
+    BenchError as the command does, and where nobody could be probed.
+    """
+    from bench.probes.suite import Sizes, suite_named
+    from bench.reports.probed import probed
+
+    folder = None if out is None else Path(out)
+    suite = suite_named(target, options)
+    sizes = Sizes(queries, depth, seed)
+    return probed(suite, sizes, probes, reranker, device, folder, progress)
 
 
 def check(

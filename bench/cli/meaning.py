@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,8 +17,8 @@ from bench.core.errors import BenchError
 from bench.core.filenames import file_stem
 
 if TYPE_CHECKING:
-    from bench.calibration.cuts import Goal
     from bench.meaning.calibrate import RowCalibration, Settings
+    from bench.meaning.cut import Promise
     from bench.records.judged_scores import JudgedScores
     from bench.records.run import Run
     from bench.reports.document import Document
@@ -37,13 +38,6 @@ class Share(click.FloatRange):
 
 
 LEVEL = Share()
-
-
-class Promise(NamedTuple):
-    """What a cut keeps, and how much of it."""
-
-    goal: Goal
-    level: float
 
 
 @click.command(epilog=MEANING)
@@ -111,20 +105,21 @@ def calibrate(
     threshold with a guarantee over queries. No model is loaded.
     """
     from bench.meaning.calibrate import Settings, calibrated, tables_of
+    from bench.meaning.cut import refuse_several
     from bench.reports import calibrated as report
 
-    promise = _promise(reranker, keep_recall, keep_precision, other)
-    if promise is not None and (out or plot or by):
+    own_promise = _promise(reranker, keep_recall, keep_precision, other)
+    if own_promise is not None and (out or plot or by):
         raise BenchError("--keep-recall and --keep-precision go without --out, --plot and --by")
     if out is None and (kind or place):
         raise BenchError("--map and --place decide what --out writes: give it a file")
     tables = tables_of(run, reranker, dataset=dataset, first_stage=first_stage)
     settings = Settings(folds, run.seed if seed is None else seed, by=by)
-    if promise is not None:
-        echo(_cuts(run, tables, promise, other, settings), form)
+    if own_promise is not None:
+        echo(_cuts(run, tables, own_promise, other, settings), form)
         return
     if out is not None:
-        _refuse_several(tables, "--out")
+        refuse_several(tables, "--out")
     rows = calibrated(run, tables, settings, is_named=reranker is not None)
     if out is not None:
         features = FEATURES if place else ()
@@ -138,6 +133,8 @@ def _promise(
     reranker: str | None, recall: float | None, precision: float | None, other: str | None
 ) -> Promise | None:
     """Return what a cut is to keep; None where no cut is wanted."""
+    from bench.meaning.cut import promise
+
     if recall is not None and precision is not None:
         raise BenchError("--keep-recall and --keep-precision are two thresholds: give one of them")
     if recall is None and precision is None:
@@ -146,55 +143,30 @@ def _promise(
         return None
     if reranker is None:
         raise BenchError("a threshold is of one reranker: name it after RUN")
-    if recall is not None:
-        return Promise("recall", recall)
-    return Promise("precision", precision or 0.0)
-
-
-def _refuse_several(tables: Sequence[JudgedScores], option: str) -> None:
-    """Raise BenchError where an option that is of one row would be of several."""
-    if len(tables) > 1:
-        trials = ", ".join(table.row.trial.id for table in tables)
-        raise BenchError(
-            f"{option} is of one row: name a reranker, and --dataset or --first-stage, or one of "
-            f"the trials {trials}"
-        )
+    return promise(recall, precision)
 
 
 def _cuts(
     run: Run,
     tables: Sequence[JudgedScores],
-    promise: Promise,
+    own_promise: Promise,
     other: str | None,
     settings: Settings,
 ) -> Document:
-    from bench.meaning.cut import cut
+    from bench.meaning.cut import cuts, others_on
     from bench.reports import cut as report
 
-    others: list[tuple[Run, JudgedScores]] = []
-    if other is not None:
-        _refuse_several(tables, "--on")
-        others = _others(run, tables[0], other)
-    cuts = [
-        cut(run, table, promise.goal, promise.level, others, settings.folds, settings.seed)
-        for table in tables
-    ]
-    return report.document(cuts)
+    others = others_on(run, tables, other, partial(_other_run, run))
+    return report.document(cuts(run, tables, own_promise, others, settings.folds, settings.seed))
 
 
-def _others(run: Run, table: JudgedScores, other: str) -> list[tuple[Run, JudgedScores]]:
-    """Return the scores of the same reranker on another dataset of a run, or in another run."""
-    from bench.meaning.calibrate import tables_of
-
-    name = table.row.trial.reranker
-    if any(other == row.trial.dataset for row in run.rows):
-        return [(run, own) for own in tables_of(run, name, dataset=other)]
+def _other_run(run: Run, name: Any) -> Run:
+    """Return the run that a threshold is tried on. Raises BenchError where there is none."""
     try:
-        another = RUN.convert(other, None, None)
+        return RUN.convert(name, None, None)
     except BenchError as error:
         datasets = ", ".join(dict.fromkeys(row.trial.dataset for row in run.rows))
         raise BenchError(f"--on: no dataset of this run ({datasets}), and {error}") from error
-    return [(another, own) for own in tables_of(another, name)]
 
 
 def _save(

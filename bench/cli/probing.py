@@ -19,10 +19,11 @@ from bench.cli.console import echo, open_observer, warn
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.records.probe_file import ProbeFile
+    from bench.probes.suite import Sizes
+    from bench.reports.document import Document
+    from bench.reports.probed import Probes
     from bench.suite.suite import Suite
 
-SUITES = (".yaml", ".yml")
 ACCUSED = 1
 
 
@@ -79,75 +80,48 @@ def probe(
     Models are asked, never the score cache: see --estimate for a hosted one. Exits 0 stable, 1 some
     probe accuses, 2 bad input or a probe that could not be asked.
     """
-    from bench.probes.suite import Cost, Sizes, Skipped, check_names, cost, probe_row, rows
+    from bench.probes.suite import Sizes, check_names, names_a_suite, suite_named
     from bench.reports import probed
 
     check_names(names)
     sizes = Sizes(queries, depth, seed)
-    observer = open_observer(quiet=quiet or estimate)
-    files: list[ProbeFile] = []
+    if options and names_a_suite(target):
+        raise BenchError("--option is of a reranker: a suite holds the options of its stages")
+    suite = suite_named(target, options_of(options))
+    if estimate:
+        echo(_costs(suite, sizes, names, reranker, device), form)
+        return 0
+    observer = open_observer(quiet=quiet)
+    probes = probed.probed(suite, sizes, names, reranker, device, out, observer)
+    echo(probed.document(probes, probes.skipped), form)
+    if form == "table":
+        for path in probes.paths:
+            click.echo(f"probes  {path}")
+    for failure in probes.failed:
+        warn(f"rerank-bench: {failure.reranker}: {failure.reason}")
+    return _exit_code(probes)
+
+
+def _costs(
+    suite: Suite, sizes: Sizes, names: tuple[str, ...], reranker: str | None, device: str | None
+) -> Document:
+    """Return what the probes would take, as a document."""
+    from bench.probes.suite import Cost, Skipped, cost, rows
+    from bench.reports import probed
+
     costs: list[Cost] = []
     skipped: list[Skipped] = []
-    failures: list[str] = []
-    suite = _suite(target, options)
-    paths: list[Path] = []
-    for row in rows(suite, sizes, only=reranker, device=device, absent=estimate, observer=observer):
+    for row in rows(suite, sizes, only=reranker, device=device, absent=True):
         if isinstance(row, Skipped):
             skipped.append(row)
-            continue
-        if estimate:
+        else:
             costs.append(cost(row, sizes, names))
-            continue
-        try:
-            probes = probe_row(row, sizes, names, observer)
-        except BenchError as error:
-            failures.append(f"{row.planned.trial.reranker}: {error}")
-            continue
-        # at once: an interrupt loses the row at work
-        paths.append(_written(out, probes))
-        files.append(probes)
-    if estimate:
-        echo(probed.costs(costs, skipped), form)
-        return 0
-    if not files:
-        reasons = [f"{row.reranker}: {row.reason}" for row in skipped]
-        raise BenchError("; ".join([*failures, *reasons]) or "the suite has no reranker")
-    echo(probed.document(files, skipped), form)
-    if form == "table":
-        for path in paths:
-            click.echo(f"probes  {path}")
-    for failure in failures:
-        warn(f"rerank-bench: {failure}")
-    return _exit_code(files, failures)
+    return probed.costs(costs, skipped)
 
 
-def _written(folder: Path, probes: ProbeFile) -> Path:
-    """Write the probes of a row. Returns their file."""
-    from bench.core.filenames import file_stem
-    from bench.records import probe_file
-
-    words = (probes.reranker, probes.device, probes.dataset, probes.first_stage)
-    stem = "--".join(filter(None, words)).replace(":", "-")
-    path = folder / f"{file_stem(stem)}.json"
-    probe_file.write(path, probes)
-    return path
-
-
-def _suite(target: str, options: tuple[str, ...]) -> Suite:
-    """Return the suite of a file or a name, or one of the reranker that the target names."""
-    from bench.probes.suite import suite_of
-    from bench.suite.suite import load, shipped
-
-    if Path(target).suffix in SUITES or target in shipped():
-        if options:
-            raise BenchError("--option is of a reranker: a suite holds the options of its stages")
-        return load(target)
-    return suite_of(target, options_of(options))
-
-
-def _exit_code(files: list[ProbeFile], failures: list[str]) -> int:
-    if any(probes.named("accused") for probes in files):
+def _exit_code(probes: Probes) -> int:
+    if any(own.named("accused") for own in probes):
         return ACCUSED
-    if failures or any(probes.named("failed") for probes in files):
+    if probes.failed or any(own.named("failed") for own in probes):
         return BenchError.exit_code
     return 0

@@ -5,15 +5,22 @@ other queries, another collection or another run.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.calibration.cuts import Goal, precision_losses, recall_losses, steps_of
 from bench.calibration.file import ErrorInterval
 from bench.calibration.lists import ScoredLists
 from bench.core.errors import CalibrationError
-from bench.meaning.calibrate import Unjudged, default_reading, labels_of, refuse_ranks
+from bench.meaning.calibrate import (
+    Unjudged,
+    default_reading,
+    labels_of,
+    refuse_ranks,
+    tables_of,
+)
 from bench.meaning.cross_fitting import FOLDS, fold_numbers, lists_of
 from bench.meaning.resampling import Resampling, interval
 from bench.records.judged_scores import JudgedScores
@@ -131,6 +138,69 @@ def cut(
         _effect(table, labels, by_fold, resampling),
         carried,
     )
+
+
+class Promise(NamedTuple):
+    """What a cut keeps, and how much of it."""
+
+    goal: Goal
+    level: float
+
+
+def promise(recall: float | None, precision: float | None) -> Promise:
+    """Return what a cut keeps. Raises CalibrationError unless it is one of them, and a share
+    between 0 and 1.
+    """
+    if (recall is None) == (precision is None):
+        raise CalibrationError("give keep_recall or keep_precision: each is a threshold of its own")
+    goal: Goal = "precision" if recall is None else "recall"
+    level = precision if recall is None else recall
+    if level is None or not 0 < level < 1:
+        raise CalibrationError(f"keep_{goal}: {level} is not a share between 0 and 1")
+    return Promise(goal, level)
+
+
+def cuts(
+    run: Run,
+    tables: Sequence[JudgedScores],
+    own_promise: Promise,
+    others: Sequence[tuple[Run, JudgedScores]] = (),
+    folds: int = FOLDS,
+    seed: int | None = None,
+) -> list[Cut]:
+    """Return the cut of each row. Raises as `cut` does."""
+    return [cut(run, own, *own_promise, others, folds, seed) for own in tables]
+
+
+def others_on(
+    run: Run,
+    tables: Sequence[JudgedScores],
+    on: Run | Path | str | None,
+    opened: Callable[[Run | Path | str], Run],
+) -> list[tuple[Run, JudgedScores]]:
+    """Return the scores of the same reranker that a threshold is tried on: on another dataset of
+    its run, by name, or in another run, which `opened` returns; none where `on` is None.
+
+    Raises CalibrationError where there are several rows, RecordError where `on` has none.
+    """
+    if on is None:
+        return []
+    refuse_several(tables, "--on")
+    name = tables[0].row.trial.reranker
+    if any(on == row.trial.dataset for row in run.rows):
+        return [(run, own) for own in tables_of(run, name, dataset=str(on))]
+    other = opened(on)
+    return [(other, own) for own in tables_of(other, name)]
+
+
+def refuse_several(tables: Sequence[JudgedScores], option: str) -> None:
+    """Raise CalibrationError where an option that is of one row would be of several."""
+    if len(tables) > 1:
+        trials = ", ".join(table.row.trial.id for table in tables)
+        raise CalibrationError(
+            f"{option} is of one row: name a reranker, and --dataset or --first-stage, or one of "
+            f"the trials {trials}"
+        )
 
 
 def _between(thresholds: FloatArray) -> tuple[float, float]:

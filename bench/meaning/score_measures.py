@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.calibration import errors
 from bench.calibration.file import ErrorInterval
+from bench.contract.identity import Fields
 from bench.core.errors import RecordError
 from bench.meaning.calibrate import default_reading, labels_of
 from bench.meaning.crossed_ece import crossed_ece
@@ -143,6 +144,20 @@ def score_measures(run: Run) -> list[RowScores]:
         values = [score_value(pairs, measure, run.seed) for measure in measures]
         rows.append(RowScores(table, pairs, values))
     return rows
+
+
+def columns(run: Run) -> dict[str, Fields]:
+    """Return trial id -> the measures of scores with their intervals, as columns of the main table;
+    None where a row has no value. Empty where the suite asks for none.
+    """
+    by_trial: dict[str, Fields] = {}
+    for row in score_measures(run):
+        fields: dict[str, object] = {}
+        for value in row.values:
+            name, own = value.measure.name, value.interval
+            fields |= {name: own.value, f"{name} low": own.low, f"{name} high": own.high}
+        by_trial[row.table.row.trial.id] = fields
+    return by_trial
 
 
 def measures_of(run: Run) -> Sequence[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import rerankers
 from bench.contract.request import Usage, cut
 from bench.contract.stage import Reranker
-from bench.core.errors import BenchError, nearest
+from bench.core.errors import BenchError, SuiteError, nearest
 from bench.core.options import as_mapping
 from bench.core.progress import Observer
 from bench.core.version import version
@@ -25,12 +26,13 @@ from bench.records.writer import now
 from bench.runner.forecast import Tokens
 from bench.runner.retrieve import Retrieved, retrieve
 from bench.suite.planning import Planned, plan
-from bench.suite.suite import Suite, load
+from bench.suite.suite import Suite, load, shipped
 
 if TYPE_CHECKING:
     from bench.catalogue.price import Price
 
 COLLECTION = "embedded:everyday"
+SUITES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,14 @@ class Sizes:
 @dataclass(frozen=True)
 class Skipped:
     """A row that is not probed, and why."""
+
+    reranker: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A row that could not be probed, and why."""
 
     reranker: str
     reason: str
@@ -86,11 +96,33 @@ class ProbeRow:
         )
 
 
-def suite_of(name: str, options: Mapping[str, Any]) -> Suite:
-    """Return a suite of one reranker over the embedded collection."""
-    entry: Any = name
+def names_a_suite(target: str) -> bool:
+    """Return whether a text names a suite: a file, or one that is shipped; else a reranker."""
+    return Path(target).suffix in SUITES or target in shipped()
+
+
+def suite_named(target: Any, options: Mapping[str, Any]) -> Suite:
+    """Return the suite that a text, a path or a mapping names, or one of a reranker with these
+    options. Raises SuiteError for options of a suite.
+    """
+    is_mapping = isinstance(target, Mapping)
+    name = str(target) if isinstance(target, str | Path) else ""
+    if not (is_mapping or names_a_suite(name)):
+        return suite_of(name or target, options)
     if options:
-        entry = {name: dict(options)}
+        raise SuiteError(
+            f"{', '.join(options)}: options are of a reranker: a suite holds those of its stages"
+        )
+    return load(target if is_mapping else name)
+
+
+def suite_of(reranker: Any, options: Mapping[str, Any]) -> Suite:
+    """Return a suite of one reranker over the embedded collection: of a name, or of an object as in
+    a suite that is a mapping.
+    """
+    entry: Any = reranker
+    if options:
+        entry = {reranker: dict(options)}
     return load({"name": "probe", "datasets": [COLLECTION], "rerankers": [entry]})
 
 
@@ -221,6 +253,38 @@ def probe_row(
         measured_at=now(),
         software=version(),
     )
+
+
+def probed_rows(
+    suite: Suite,
+    sizes: Sizes,
+    names: Sequence[str] = (),
+    *,
+    only: str | None = None,
+    device: str | None = None,
+    observer: Observer | None = None,
+) -> Iterator[ProbeFile | Skipped | Failed]:
+    """Yield the probes of each reranker of a suite as soon as they are there, or why it has none.
+    Raises BenchError where there is none of the name `only`.
+    """
+    for row in rows(suite, sizes, only=only, device=device, observer=observer):
+        if isinstance(row, Skipped):
+            yield row
+            continue
+        try:
+            yield probe_row(row, sizes, names, observer)
+        except BenchError as error:
+            yield Failed(row.planned.trial.reranker, str(error))
+
+
+def refuse_nothing(
+    files: Sequence[ProbeFile], skipped: Sequence[Skipped], failed: Sequence[Failed]
+) -> None:
+    """Raise BenchError where no reranker was probed: nothing that could be read as stable."""
+    if not files:
+        reasons = [f"{row.reranker}: {row.reason}" for row in failed]
+        reasons += [f"{row.reranker}: {row.reason}" for row in skipped]
+        raise BenchError("; ".join(reasons) or "the suite has no reranker")
 
 
 def cost(row: ProbeRow, sizes: Sizes, names: Sequence[str] = ()) -> Cost:

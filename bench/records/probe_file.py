@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from bench.core.atomic import write_atomically
 from bench.core.errors import RecordError
+from bench.core.filenames import file_stem
 from bench.core.options import Options, problem_text
 from bench.records.keys import Key
 from bench.records.run import Run
@@ -119,6 +120,15 @@ def write(path: Path, probes: ProbeFile) -> None:
     """Write a probe file. Raises BenchError where it cannot be written."""
     text = json.dumps(probes.model_dump(mode="json"), indent=1, ensure_ascii=False)
     write_atomically(path, f"{text}\n".encode())
+
+
+def write_in(folder: Path, probes: ProbeFile) -> Path:
+    """Write the probes of a row into a folder. Returns their file."""
+    words = (probes.reranker, probes.device, probes.dataset, probes.first_stage)
+    stem = "--".join(filter(None, words)).replace(":", "-")
+    path = folder / f"{file_stem(stem)}.json"
+    write(path, probes)
+    return path
 
 
 def read(path: Path) -> ProbeFile:

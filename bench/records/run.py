@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bench.contract.identity import Fields
+from bench.core.plugins import resolve
 from bench.records import points, rows
 from bench.records.folder import RunFolder
 from bench.records.points import Point, Qualities
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.contract.candidates import QueryCandidates
+
+
+FURTHER_COLUMNS: dict[str, str] = {
+    "measures of scores": "bench.meaning.score_measures:columns",
+}
+"""What the main table has that is computed of a run as a whole: functions from a run to trial id ->
+the columns of its row.
+"""
+
+
+ColumnsOf = Callable[["Run"], Mapping[str, Fields]]
 
 
 class Run(RunFolder):
@@ -83,11 +96,17 @@ class Run(RunFolder):
 
     def to_frame(self) -> pd.DataFrame:
         """The main table: a row per trial, skipped ones included, with aggregates, intervals and
-        latency summaries as numbers.
+        latency summaries as numbers; measures of scores where the suite asks for them.
         """
         import pandas as pd
 
-        return pd.DataFrame([row.to_dict() for row in self.rows])
+        rows = [dict(row.to_dict()) for row in self.rows]
+        for name in FURTHER_COLUMNS:
+            columns: ColumnsOf = resolve(name, FURTHER_COLUMNS, "columns of the main table")
+            by_trial = columns(self)
+            for row, line in zip(self.rows, rows, strict=True):
+                line |= by_trial.get(row.trial.id, {})
+        return pd.DataFrame(rows)
 
     def _repr_html_(self) -> str:
         """The main table, as a notebook shows it."""

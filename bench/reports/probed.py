@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.core.counting import counted, percent
+from bench.core.progress import Observer
 from bench.probes import PROBES
 from bench.probes.judging import LARGEST_GAIN, LARGEST_LOSS
-from bench.probes.suite import Cost, Skipped
-from bench.records.probe_file import MeanChange, ProbeFile, ProbeResult
+from bench.probes.suite import (
+    Cost,
+    Failed,
+    Sizes,
+    Skipped,
+    check_names,
+    probed_rows,
+    refuse_nothing,
+)
+from bench.records.probe_file import MeanChange, ProbeFile, ProbeResult, write_in
 from bench.reports import cells, numbers
 from bench.reports.cells import Cell
 from bench.reports.document import (
@@ -21,6 +32,10 @@ from bench.reports.document import (
     Section,
     Table,
 )
+from bench.suite.suite import Suite
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXPECTS = {
     "order": "same order",
@@ -37,6 +52,77 @@ COLUMNS = (
     Column("gain", "gain", "of one document, in ranges of its list", priority=3, interval="own"),
     Column("outcome", "outcome", align="left", priority=0, needed=True),
 )
+
+
+class Probes(list[ProbeFile]):
+    """The probes of rerankers, which a notebook shows as the command prints them. `skipped` rows
+    were not probed, `failed` ones could not be; `paths` are the files written.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.skipped: list[Skipped] = []
+        self.failed: list[Failed] = []
+        self.paths: list[Path] = []
+
+    def add(self, row: ProbeFile | Skipped | Failed) -> None:
+        """Add what became of a reranker."""
+        if isinstance(row, Skipped):
+            self.skipped.append(row)
+        elif isinstance(row, Failed):
+            self.failed.append(row)
+        else:
+            self.append(row)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per reranker and probe."""
+        import pandas as pd
+
+        return pd.DataFrame(flat(self))
+
+    def _repr_html_(self) -> str:
+        from bench.reports.renderers.html import fragment
+
+        return fragment(document(self, self.skipped))
+
+
+def probed(
+    suite: Suite,
+    sizes: Sizes,
+    names: Sequence[str],
+    reranker: str | None,
+    device: str | None,
+    out: Path | None,
+    observer: Observer | None,
+) -> Probes:
+    """Probe the rerankers of a suite, or the one of this name, and write a file of each into `out`.
+    Raises BenchError for an unknown probe or reranker, and where nobody could be probed.
+    """
+    check_names(names)
+    probes = Probes()
+    for row in probed_rows(suite, sizes, names, only=reranker, device=device, observer=observer):
+        probes.add(row)
+        if out is not None and isinstance(row, ProbeFile):
+            # at once: an interrupt loses the row at work
+            probes.paths.append(write_in(out, row))
+    refuse_nothing(probes, probes.skipped, probes.failed)
+    return probes
+
+
+def flat(files: Sequence[ProbeFile]) -> list[Record]:
+    """Return a flat row per reranker and probe, for programs."""
+    records: list[Record] = []
+    for probes in files:
+        about = {"reranker": probes.reranker, "device": probes.device, "dataset": probes.dataset}
+        for result in probes.results:
+            record = {**about, **result.model_dump(mode="json", exclude={"change", "gain"})}
+            for name, change in (("change", result.change), ("gain", result.gain)):
+                record |= {name: None, f"{name} low": None, f"{name} high": None}
+                if change is not None:
+                    record[name] = change.mean
+                    record[f"{name} low"], record[f"{name} high"] = change.low, change.high
+            records.append(record)
+    return records
 
 
 def document(files: Sequence[ProbeFile], skipped: Sequence[Skipped]) -> Document:

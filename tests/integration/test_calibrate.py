@@ -290,6 +290,19 @@ def test_a_notebook_gets_the_same(run: Run) -> None:
     assert "platt" in answer._repr_html_()
 
 
+def test_a_notebook_gets_the_same_cut(run: Run) -> None:
+    done = command(run, "logits", "--keep-recall", "0.8", "--on", run.folder, "--format", "json")
+    (row,) = json.loads(done.stdout)
+    answer = bench.cut(run.folder, "logits", keep_recall=0.8, on=run)
+    assert answer[0].threshold == row["threshold"]
+    assert answer[0].here.recall.value == row["here"]["recall"]["value"]
+    assert len(answer.to_frame()) == 2 + len(row["carried"]) == 3
+    assert "Promised" in answer._repr_html_()
+    for options in ({}, {"keep_recall": 0.8, "keep_precision": 0.5}, {"keep_recall": 1.5}):
+        with pytest.raises(CalibrationError, match="keep_"):
+            bench.cut(run, "logits", **options)  # type: ignore[arg-type]
+
+
 def test_the_lines_of_the_docs_apply_a_map() -> None:
     page = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
     (text,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+import bench as rerank_bench
 from bench import gate, reports
 from bench.contract.request import Usage
-from bench.core.errors import RecordError
+from bench.core.errors import BenchError, RecordError
 from bench.probes.suite import Sizes, Skipped, cost, rows
 from bench.records import probe_file
 from bench.records.probe_file import ProbeFile
@@ -247,3 +248,36 @@ def test_a_file_that_is_none_is_refused_in_one_line(tmp_path: Path, probes: Prob
     path.write_text(json.dumps(broken), encoding="utf-8")
     with pytest.raises(RecordError, match="tau"):
         probe_file.read(path)
+
+
+def test_python_gives_the_same_probes_as_the_command(
+    tmp_path: Path, probes: ProbeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / "cache"))
+    answer = rerank_bench.probe("word-overlap", probes=PROBES, queries=6, depth=5, out=tmp_path)
+    (own,) = answer
+    assert own.results == probes.results
+    assert probe_file.read(tmp_path / "word-overlap--everyday--bm25.json") == own
+    frame = answer.to_frame()
+    assert frame["name"].tolist() == list(PROBES)
+    assert "upper-case" in answer._repr_html_()
+    fuse = {"fuse": {"of": ["word-overlap", {"word-overlap": {"name": "other"}}]}}
+    suite = {"name": "s", "datasets": ["embedded:everyday"], "rerankers": ["word-overlap", fuse]}
+    several = rerank_bench.probe(suite, probes=["split"], queries=5, depth=4)
+    assert ([len(several), len(several.skipped)], several.failed) == ([1, 1], [])
+    with pytest.raises(BenchError, match="made of others"):
+        rerank_bench.probe(suite, reranker="fuse", probes=["split"])
+    with pytest.raises(BenchError, match="no probe 'splitt'"):
+        rerank_bench.probe("word-overlap", probes=["splitt"])
+
+
+def test_python_probes_an_object_and_finds_it_unstable() -> None:
+    class Alternating:
+        sign = 1
+
+        def predict(self, pairs: Any) -> Any:
+            self.sign = -self.sign
+            return [self.sign * len(document) for _, document in pairs]
+
+    (own,) = rerank_bench.probe(Alternating(), probes=["second-call"], queries=5, depth=4)
+    assert own.named("accused") == ["second-call"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +31,7 @@ from bench.records import tables
 from bench.records.baselines import save
 from bench.records.run import Run
 from bench.reports.document import Heading
+from bench.reports.exports import export
 from bench.reports.sections import score_measures as score_measures_section
 from bench.reports.sections.score_measures import errors_of_scores
 from bench.reports.view import View
@@ -286,3 +289,38 @@ def test_the_gates_file_takes_them(tmp_path: Path) -> None:
     path.write_text("quality: {ECE: 1}\n")
     with pytest.raises(SuiteError, match="a measure between 0 and 1 cannot lose so much"):
         load(path)
+
+
+def test_tables_for_programs_and_papers_have_the_measures_of_scores(run: Run) -> None:
+    values = {
+        row.table.row.trial.id: {value.measure.name: value.interval for value in row.values}
+        for row in score_measures(run)
+    }
+    frame = run.to_frame().set_index("reranker")
+    text = export(run, "csv")
+    assert isinstance(text, str)
+    lines = {line["reranker"]: line for line in csv.DictReader(io.StringIO(text))}
+    calibrated = values["everyday--bm25--calibrated"]
+    for name in ("ECE", "Brier", "AUC"):
+        own = calibrated[name]
+        row = frame.loc["calibrated"]
+        assert (row[name], row[f"{name} low"], row[f"{name} high"]) == (
+            own.value,
+            own.low,
+            own.high,
+        )
+        assert float(lines["calibrated"][name]) == own.value
+    # ranks have no errors, and the oracle no scores
+    assert np.isnan(frame.loc["rrf", "ECE"])
+    assert lines["oracle"]["AUC"] == ""
+    latex = export(run, "latex")
+    assert isinstance(latex, str)
+    head = next(line for line in latex.splitlines() if line.strip().startswith("reranker &"))
+    assert head.split(" \\\\")[0].endswith("ECE & Brier & AUC")
+    row = next(line for line in latex.splitlines() if line.strip().startswith("calibrated"))
+    assert f"{calibrated['AUC'].value:.4f}" in row
+
+
+def test_a_run_that_asks_for_none_has_no_such_columns(tmp_path: Path) -> None:
+    made = made_run(tmp_path, {"first-stage": [0.5, 0.4], "a": [0.6, 0.4]})
+    assert not {"ECE", "Brier", "AUC"} & set(made.to_frame().columns)

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.core.counting import percent
+from bench.meaning.score_measures import ScoreValue, score_measures
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import ALPHA
 from bench.records.rows import disturbances_of
 from bench.records.run import Run
-from bench.reports.document import Block, Document, Note, Row, Section, Table
+from bench.reports import cells
+from bench.reports.document import Block, Column, Document, Note, Row, Section, Table
 from bench.reports.names import as_sentence
 from bench.reports.renderers import latex
 from bench.reports.sections.overview import Mean, means, over, overview_table
@@ -34,8 +36,9 @@ def to_latex(run: Run, out: Path | None = None) -> str:
     """
     view = View(run)
     blocks: list[Block] = []
+    errors = {row.table.row.trial.id: row.values for row in score_measures(run)}
     for group in view.groups:
-        main = table(view, group, "")
+        main = _with_errors(table(view, group, ""), errors)
         if any(row.kind == "reranker" for row in main.rows):
             members = view.groups[group]
             left_out = {row.trial.id: out_of_verdict(row) for row in members}
@@ -45,6 +48,22 @@ def to_latex(run: Run, out: Path | None = None) -> str:
         rows = _marked(overview.rows, means(view.findings))
         blocks.append(replace(overview, rows=rows, caption=f"mean over {over(view)}"))
     return latex.render(Document("", [Section("results", "Results", blocks)]))
+
+
+def _with_errors(main: Table, errors: Mapping[str, Sequence[ScoreValue]]) -> Table:
+    """Return the main table with a column for each measure of scores that the suite asks for.
+    `errors` is trial id -> the values of its row.
+    """
+    values = [errors.get(row.id, ()) for row in main.rows]
+    names: dict[str, None] = {}
+    for own in values:
+        names |= dict.fromkeys(value.measure.name for value in own)
+    columns = [Column(name, name) for name in names]
+    rows: list[Row] = []
+    for row, own in zip(main.rows, values, strict=True):
+        further = {value.measure.name: cells.mean(value.interval.value) for value in own}
+        rows.append(replace(row, cells={**row.cells, **further}))
+    return replace(main, columns=[*main.columns, *columns], rows=rows)
 
 
 def _marked(rows: Sequence[Row], lines: Sequence[Mean]) -> list[Row]:
@@ -73,11 +92,11 @@ def _short(main: Table, caption: str, remarks: Iterable[str], left_out: Mapping[
 
 
 def _row(row: Row, left_out: str) -> Row:
-    cells = dict(row.cells)
+    own = dict(row.cells)
     p, failed = row.cell("p").number, row.cell("failed").number
     if p is not None and p < ALPHA and row.kind == "reranker":
-        cells[DELTA] = replace(cells[DELTA], sign=DAGGER)
-    row = replace(row, cells=cells)
+        own[DELTA] = replace(own[DELTA], sign=DAGGER)
+    row = replace(row, cells=own)
     if row.device == CPU:
         row = replace(row, device="")
     if failed:
