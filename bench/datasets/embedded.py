@@ -4,6 +4,7 @@ harness work offline.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -14,11 +15,14 @@ from bench.datasets.files import OURS, read_folder
 from bench.datasets.reading import Reading
 
 CARD = "card.md"
+SHARED = "documents.txt"
+"""In the place of its own documents: the name of the collection whose documents it shares."""
 
 
 def collections() -> Traversable:
-    """Return the folder whose sub-folders are the collections, each with docs.jsonl, queries.tsv,
-    qrels.txt and card.md.
+    """Return the folder whose sub-folders are the collections, each with docs.jsonl (or
+    documents.txt, which names the collection whose documents it shares), queries.tsv, qrels.txt and
+    card.md.
     """
     return files("bench.datasets") / "collections"
 
@@ -28,7 +32,7 @@ def names(root: Traversable | None = None) -> list[str]:
     folder = root or collections()
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if (entry / OURS[0]).is_file())
+    return sorted(entry.name for entry in folder.iterdir() if (entry / OURS[1]).is_file())
 
 
 def load(
@@ -39,7 +43,13 @@ def load(
 ) -> Dataset:
     """Return an embedded collection by its name. Raises SuiteError naming the nearest one."""
     with as_file(_entry(reference, root)) as folder:
-        return read_folder(folder, "", "embedded", reading)
+        dataset = read_folder(folder, "", "embedded", reading)
+        shared = folder / SHARED
+        if not shared.is_file():
+            return dataset
+        owner = shared.read_text(encoding="utf-8").strip()
+    documents = load(owner, base_dir, reading, root).documents
+    return replace(dataset, documents=documents, has_texts=True)
 
 
 def card(name: str, root: Traversable | None = None) -> str:

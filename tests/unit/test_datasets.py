@@ -499,6 +499,23 @@ class TestEmbedded:
         with pytest.raises(SuiteError, match="no embedded collection 'pet': did you mean 'pets'"):
             embedded.load("pet", Path(), root=root)
 
+    def test_a_folder_that_asks_about_the_documents_of_another(self, folder: Write) -> None:
+        root = folder()
+        (root / "more").mkdir()
+        (root / "more" / "documents.txt").write_text("pets\n")
+        (root / "more" / "queries.tsv").write_text("m1\tsomething else\n")
+        pets = embedded.load("pets", Path(), root=root)
+        doc_id = next(pets.documents.ids())
+        (root / "more" / "qrels.txt").write_text(f"m1 0 {doc_id} 2\n")
+        assert embedded.names(root) == ["more", "pets"]
+        more = embedded.load("more", Path(), root=root)
+        assert more.queries == {"m1": "something else"}
+        assert more.texts([doc_id]) == pets.texts([doc_id])
+        assert (more.id, more.identity["id"]) == ("more", "embedded:more")
+        (root / "more" / "documents.txt").write_text("pats\n")
+        with pytest.raises(SuiteError, match="no embedded collection 'pats': did you mean 'pets'"):
+            embedded.load("more", Path(), root=root)
+
     def test_names_never_fail(self, tmp_path: Path) -> None:
         assert embedded.names(tmp_path / "nowhere") == []
         assert all((embedded.collections() / name).is_dir() for name in datasets.embedded_names())

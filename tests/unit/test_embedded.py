@@ -12,7 +12,7 @@ import pytest
 from bench import datasets
 from bench.datasets.base import Dataset
 
-TEST, TRAIN = "everyday", "everyday-train"
+TEST, TRAIN, QUESTIONS = "everyday", "everyday-train", "everyday-questions"
 
 
 def load(name: str) -> Dataset:
@@ -22,6 +22,11 @@ def load(name: str) -> Dataset:
 @pytest.fixture(scope="module")
 def both() -> dict[str, Dataset]:
     return {name: load(name) for name in (TEST, TRAIN)}
+
+
+@pytest.fixture(scope="module")
+def questions() -> Dataset:
+    return load(QUESTIONS)
 
 
 def topics(dataset: Dataset) -> set[str]:
@@ -92,12 +97,43 @@ def test_words_mislead_on_every_query(both: dict[str, Dataset], name: str) -> No
         assert trap > paraphrase or trap >= 0.25, (query_id, trap, paraphrase)
 
 
+def test_the_training_questions_ask_about_every_training_passage(
+    both: dict[str, Dataset], questions: Dataset
+) -> None:
+    train = both[TRAIN]
+    assert list(questions.documents) == list(train.documents)
+    assert questions.has_texts
+    assert questions.warnings == ()
+    counts: dict[str, int] = {}
+    for query_id, grades in questions.qrels.items():
+        topic = query_id.rpartition("-")[0]
+        assert {doc_id.rpartition("-")[0] for doc_id in grades} == {topic}, query_id
+        assert len(grades) == 14, query_id
+        assert set(grades.values()) <= {0, 1, 2, 3}, query_id
+        best = [doc_id for doc_id, grade in grades.items() if grade == 3]
+        assert 1 <= len(best) <= 2, query_id
+        for doc_id in best:
+            counts[doc_id] = counts.get(doc_id, 0) + 1
+    assert set(counts) == set(train.documents.ids())
+    assert min(counts.values()) >= 4
+
+
+def test_no_training_question_is_asked_elsewhere(
+    both: dict[str, Dataset], questions: Dataset
+) -> None:
+    texts = [normal(text) for text in questions.queries.values()]
+    assert len(set(texts)) == len(texts)
+    for dataset in both.values():
+        assert not set(questions.queries) & set(dataset.queries)
+        assert not set(texts) & {normal(text) for text in dataset.queries.values()}
+
+
 def test_each_collection_has_a_card_that_tells_its_size_licence_and_limits(
-    both: dict[str, Dataset],
+    both: dict[str, Dataset], questions: Dataset
 ) -> None:
     from bench.datasets.embedded import card
 
-    for name, dataset in both.items():
+    for name, dataset in {**both, QUESTIONS: questions}.items():
         text = card(name)
         judgments = sum(map(len, dataset.qrels.values()))
         for number in (len(dataset.documents), len(dataset.queries), judgments):

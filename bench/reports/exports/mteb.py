@@ -14,7 +14,11 @@ from bench.reports.exports.base import doubt, file_name, measured, mteb_name, re
 
 UNKNOWN_LANGUAGE = "und-Zyyy"
 """ISO 639-3 and ISO 15924 for a language and a script that were not determined."""
-LANGUAGES = {"embedded:everyday": "eng-Latn", "embedded:everyday-train": "eng-Latn"}
+LANGUAGES = {
+    "embedded:everyday": "eng-Latn",
+    "embedded:everyday-train": "eng-Latn",
+    "embedded:everyday-questions": "eng-Latn",
+}
 """Datasets whose language is known here, by the id in their record."""
 
 
