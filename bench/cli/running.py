@@ -38,10 +38,13 @@ KINDS = {".html": "report", ".md": "comment"}
     help="Take timings (they are never cached), or leave them out.",
 )
 @click.option(
+    "--on",
     "--executor",
+    "executor",
     metavar="NAME",
-    help="Where scores are computed, in place of the suite's own: here, or processes, which uses "
-    "several of this machine. See `rerank-bench list executors`.",
+    help="Where scores are computed, in place of the suite's own: here; processes, which uses "
+    "several of this machine; ray, or ray://HOST:PORT, a cluster (docs/cluster.md). Timings are "
+    "always taken here. See `rerank-bench list executors`.",
 )
 @click.option(
     "--fresh",

@@ -115,11 +115,11 @@ def _import_outsider(name: str) -> ModuleType:
     sys.path += [folder for folder in folders if folder not in sys.path]
     top = name.partition(".")[0]
     if top not in sys.modules:
-        _import_from(folders, top)
+        import_from(folders, top)
     return importlib.import_module(name)
 
 
-def _import_from(folders: Sequence[str], name: str) -> None:
+def import_from(folders: Sequence[str], name: str) -> None:
     """Import a top-level module, where one of these folders has it."""
     spec = PathFinder.find_spec(name, folders)
     if spec is None or spec.loader is None:

@@ -118,6 +118,8 @@ class GroupRun:
                 self.guard.run(run, partial(self._quality, run, retrieved))
         timing = None
         if self.timed:
+            # nothing of it works while timings are taken
+            self.executor.close()
             timing = GroupTiming(
                 self.suite,
                 self.group,

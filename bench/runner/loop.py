@@ -5,20 +5,22 @@ and no HTML.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bench.core.cache_dir import VARIABLE, cache_dir
 from bench.core.progress import Observer
 from bench.records.opening import open_run
 from bench.records.run import Run
+from bench.records.writer import RunWriter
 from bench.runner.group import GroupRun
 from bench.runner.identity import run_info
 from bench.runner.stages import KnownStages
 from bench.scoring import executors
+from bench.scoring.executors.base import Executor
 from bench.scoring.known import ScoreCaches
-from bench.suite.planning import plan
+from bench.suite.planning import Group, plan
 from bench.suite.suite import Suite
 
 
@@ -85,24 +87,38 @@ def _run(
     timed = suite.latency is not None and time_it
     executor = executors.build(suite.executor.name, suite.executor.options)
     executor.check()
-    known = KnownStages()
     writer = open_run(out, run_info(suite, groups, command, device, timed, fresh))
     try:
-        done = writer.finished()
-        for text in writer.notes:
-            observer.note(text)
-        for group in groups:
-            if all(
-                planned.trial.id in done
-                for planned in group.planned
-                if planned.status.status == "pending"
-            ):
-                for planned in group.planned:
-                    if planned.trial.id in done:
-                        planned.end("done")
-            else:
-                GroupRun(suite, group, writer, observer, timed, caches, known, executor).run()
-            writer.set_status({planned.trial.id: planned.status for planned in group.planned})
+        with closing(executor):
+            _groups(suite, groups, writer, observer, timed, caches, executor)
         return writer.finish().folder
     finally:
         writer.release()
+
+
+def _groups(
+    suite: Suite,
+    groups: Sequence[Group],
+    writer: RunWriter,
+    observer: Observer,
+    timed: bool,
+    caches: ScoreCaches,
+    executor: Executor,
+) -> None:
+    """Run what the folder does not hold already."""
+    done = writer.finished()
+    for text in writer.notes:
+        observer.note(text)
+    known = KnownStages()
+    for group in groups:
+        if all(
+            planned.trial.id in done
+            for planned in group.planned
+            if planned.status.status == "pending"
+        ):
+            for planned in group.planned:
+                if planned.trial.id in done:
+                    planned.end("done")
+        else:
+            GroupRun(suite, group, writer, observer, timed, caches, known, executor).run()
+        writer.set_status({planned.trial.id: planned.status for planned in group.planned})

@@ -37,7 +37,7 @@ from bench.core.redaction import keep_out
 from bench.core.yaml_source import Source
 from bench.latency.timed_pass import LatencyPlan
 from bench.quality.score_measures import is_of_scores, of_rankings, of_scores
-from bench.scoring.executors import DEFAULT, build
+from bench.scoring.executors import DEFAULT, build, entry_of
 from bench.suite.handed_parts import Objects, with_names
 from bench.suite.pipeline_entry import (
     PipelineEntry,
@@ -92,8 +92,9 @@ class Suite(Options):
     )
     executor: Part = Field(
         Part.model_validate("here"),
-        description="where scores are computed: here, or in several processes of this machine; "
-        "it changes no score, and timings are taken in one process",
+        description="where scores are computed: here, in several processes of this machine, or in "
+        "actors of Ray, also on a cluster; it changes no score, and timings are taken in one "
+        "process",
     )
     chunk_pairs: int = Field(
         1024, ge=1, description="pairs after which scores reach the disk: what a kill can lose"
@@ -123,7 +124,9 @@ class Suite(Options):
     @field_validator("executor", mode="before")
     @classmethod
     def _one_executor(cls, value: Any) -> Any:
-        if isinstance(value, str | Part) or (isinstance(value, dict) and len(value) == 1):
+        if isinstance(value, str):
+            return entry_of(value)
+        if isinstance(value, Part) or (isinstance(value, dict) and len(value) == 1):
             return value
         raise ValueError(
             "one executor: a name, or one name with its options: 'processes' or 'processes: "
@@ -175,9 +178,12 @@ class Suite(Options):
         return data
 
     def with_executor(self, name: str) -> Suite:
-        """Return the suite with another executor. Raises SuiteError for an unknown one."""
-        build(name)
-        return self.model_copy(update={"executor": Part.model_validate(name)})
+        """Return the suite with another executor, by its name or the address of a cluster. Raises
+        SuiteError for an unknown one.
+        """
+        part = Part.model_validate(entry_of(name))
+        build(part.name, part.options)
+        return self.model_copy(update={"executor": part})
 
     def lists(self) -> Mapping[Kind, Sequence[Part]]:
         """Return the lists of entries, but for pipelines."""

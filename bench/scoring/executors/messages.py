@@ -69,15 +69,26 @@ def of_answer(answer: Answer, meter: Meter) -> str:
     )
 
 
+def of_loaded(fields: Mapping[str, object]) -> str:
+    """Return a line that says what a worker has loaded."""
+    return _line(dict(fields))
+
+
+def message_of(line: str) -> Message:
+    """Return what a worker says. Raises what was raised there."""
+    message: Message = json.loads(line)
+    if "error" in message:
+        raise _raised(message["error"])
+    return message
+
+
 def answer_of(line: str, meter: Meter) -> Answer:
     """Return the answer of a worker; what it used goes to the meter. Raises what was raised
     there.
     """
     import numpy as np
 
-    message: Message = json.loads(line)
-    if "error" in message:
-        raise _raised(message["error"])
+    message = message_of(line)
     outcomes: list[Any] = []
     for outcome in message["outcomes"]:
         if "reason" in outcome:

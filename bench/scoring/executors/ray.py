@@ -1,0 +1,242 @@
+"""`ray`: actors of Ray, on this machine or on a cluster, each with its own copy of the reranker.
+
+Chunks are the same as everywhere; this process alone reads and writes the score cache, and hands
+out a chunk again where its actor or machine is lost (bench/scoring/executors/ray_pool.py). Timings
+are never distributed: Ray is ended, or left, before the timed pass begins.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from bench.contract.recipe import Recipe
+from bench.contract.request import Failure
+from bench.contract.stage import Reranker
+from bench.core.counting import counted
+from bench.core.errors import RerankerError
+from bench.core.note import Code, note
+from bench.core.options import option
+from bench.core.redaction import redacted
+from bench.core.version import version
+from bench.machine.fingerprint import usable_cores
+from bench.rerankers.description import identified
+from bench.scoring.executors import messages
+from bench.scoring.executors.base import Executor, ExecutorOptions
+from bench.scoring.executors.ray_actor import Actor, ScoringActor
+from bench.scoring.executors.ray_pool import Pool, Reply, Task
+from bench.scoring.executors.ray_session import Session
+from bench.scoring.executors.sources import sources_of
+from bench.scoring.job import Answer, Job
+
+THREADS = 4
+"""CPU threads of an actor where the suite says nothing, on machines with twice as many cores."""
+
+
+class RayOptions(ExecutorOptions):
+    address: str | None = option(
+        None,
+        decides="nothing",
+        min_length=1,
+        description="HOST:PORT of a cluster that runs, of which this machine is one, also as "
+        "ray://HOST:PORT; auto for the one that this machine belongs to. Absent: $RAY_ADDRESS, "
+        "else this machine alone",
+    )
+    workers: int | None = option(
+        None,
+        decides="nothing",
+        ge=1,
+        le=4096,
+        description="actors at most; as many as the CPUs, or on cuda the GPUs, have room for when "
+        "absent",
+    )
+    threads: int | None = option(
+        None,
+        decides="nothing",
+        ge=1,
+        description="CPU threads of each actor; half of the smallest machine's cores, at most 4, "
+        "when absent",
+    )
+    cpus: float | None = option(
+        None,
+        decides="nothing",
+        ge=0,
+        description="CPUs of the cluster that each actor takes; its threads when absent",
+    )
+    gpus: float = option(
+        1,
+        decides="nothing",
+        gt=0,
+        description="GPUs that each actor takes on cuda; 0.5 lets two share one",
+    )
+    patience: float = option(
+        600,
+        decides="nothing",
+        gt=0,
+        description="seconds to wait for a machine that has room for a first actor",
+    )
+
+
+class Ray(Executor):
+    """Connects when there is a first chunk, starts an actor when there is a chunk for it, and ends
+    all of them with the trial.
+    """
+
+    Options: ClassVar[type[RayOptions]] = RayOptions
+    options: RayOptions
+    meaning = "in actors of Ray, here or on a cluster, a chunk each; the timed pass stays alone"
+
+    def __init__(self, name: str, options: RayOptions) -> None:
+        super().__init__(name, options)
+        threads = options.threads or default_threads(usable_cores())
+        wanted = (options.workers or 1) * (threads if options.cpus is None else options.cpus)
+        self._session = Session(options.address, max(usable_cores(), math.ceil(wanted)))
+
+    def check(self) -> None:
+        self._session.check()
+
+    def close(self) -> None:
+        self._session.close()
+
+    def extent(self, device: str) -> str:
+        if self.options.workers is None:
+            return ""
+        return f"at most {counted(self.options.workers, 'actor')}"
+
+    def serves(self, reranker: Reranker, recipe: Recipe | None) -> bool:
+        """Return whether actors can do the work: that of a service or of judgments is none of
+        theirs, and limits per minute hold in one process.
+        """
+        return recipe is not None and reranker.placement == "device"
+
+    def run(
+        self, reranker: Reranker, recipe: Recipe | None, jobs: Iterator[Job]
+    ) -> Generator[tuple[Job, Answer]]:
+        if recipe is None:
+            raise RerankerError("nothing says how to build it in another process")
+        # what is in the cache needs no cluster
+        first = next(jobs, None)
+        if first is None:
+            return
+        tasks = (Task(job, messages.of_requests(job.requests)) for job in _chained(first, jobs))
+        work = Work(ScoringActor, recipe, reranker.origin, identified(reranker))
+        for job, reply in self._replies(work, tasks):
+            yield job, _answer(job, reply)
+
+    def _replies(self, work: Work, tasks: Iterator[Task[Any]]) -> Generator[tuple[Any, Reply]]:
+        """Yield each item with the reply of an actor."""
+        ray = self._session.connected()
+        place = self._place(ray, work.recipe.device)
+        recipe = replace(work.recipe, device=place.device)
+        line = messages.of_recipe(recipe)
+        sources = ray.put(dict(sources_of(work.kind)))
+        kind = ray.remote(work.actor).options(
+            num_cpus=place.cpus,
+            num_gpus=place.gpus,
+            max_restarts=0,
+            max_task_retries=0,
+            # else its name is that of its class, wherever Ray shows it
+            name=None,
+        )
+
+        def start() -> Any:
+            return kind.remote(line, work.kind.__module__, sources, place.threads)
+
+        patience = self.options.patience
+        with Pool[Any](ray, start, work.admit, place.workers, patience) as pool:
+            yield from pool.replies(tasks)
+
+    def _place(self, ray: Any, device: str) -> Place:
+        """Return what each actor takes of the cluster, and how many there is room for."""
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        cores = [machine.get("CPU", 0) for machine in machines]
+        threads = self.options.threads or default_threads(int(min(filter(None, cores), default=1)))
+        cpus = float(threads) if self.options.cpus is None else self.options.cpus
+        gpus = 0.0
+        rooms = [int(count // cpus) if cpus else 1 for count in cores]
+        if device.startswith("cuda"):
+            # the one that an actor sees has the number 0 there
+            device = "cuda"
+            gpus = self.options.gpus
+            rooms = [int(machine.get("GPU", 0) // gpus) for machine in machines]
+        return Place(device, threads, cpus, gpus, self.options.workers or max(1, sum(rooms)))
+
+
+@dataclass(frozen=True)
+class Place:
+    """What an actor takes, and how many of them there are at most."""
+
+    device: str
+    threads: int
+    cpus: float
+    gpus: float
+    workers: int
+
+
+class Work:
+    """What actors are started for: their class, the recipe, the class that it builds and what
+    decides its results, as this process has it.
+    """
+
+    def __init__(
+        self, actor: type[Actor], recipe: Recipe, kind: type, decided_by: Mapping[str, Any]
+    ) -> None:
+        self.actor = actor
+        self.recipe = recipe
+        self.kind = kind
+        self._decided_by = _plain(redacted(decided_by))
+
+    def admit(self, line: str) -> None:
+        """Raise RerankerError where an actor has loaded what gives other results than what this
+        process has: nothing of it may reach the cache.
+        """
+        loaded = messages.message_of(line)
+        if loaded["version"] != version():
+            raise RerankerError(
+                f"a machine of the cluster has rerank-bench {loaded['version']}, and this one "
+                f"{version()}: all need the same"
+            )
+        theirs: dict[str, Any] = redacted(loaded["decided_by"])
+        names = [
+            name
+            for name in sorted({*theirs, *self._decided_by})
+            if theirs.get(name) != self._decided_by.get(name)
+        ]
+        if names:
+            pairs = [
+                f"{name}: {self._decided_by.get(name)} here, {theirs.get(name)} there"
+                for name in names
+            ]
+            raise RerankerError(
+                f"a machine of the cluster loads something else than this one: {'; '.join(pairs)}"
+            )
+
+
+def default_threads(cores: int) -> int:
+    """Return the threads of an actor on a machine with these cores: two actors have room."""
+    return max(1, min(THREADS, cores // 2))
+
+
+def _answer(job: Job, reply: Reply) -> Answer:
+    """Return the answer of an actor; a failure of each list where all ended over it."""
+    if reply.value is None:
+        endings = " and ".join(dict.fromkeys(reply.endings))
+        failure = Failure(f"{counted(len(reply.endings), 'actor')} {endings} over these lists")
+        return Answer([failure] * len(job.requests), query_ids=job.query_ids)
+    answer = messages.answer_of(reply.value, job.meter)
+    if not reply.endings:
+        return answer
+    return replace(answer, note=note(Code.WORKER_DIED, text=reply.endings[-1]))
+
+
+def _plain(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    plain: Mapping[str, Any] = json.loads(json.dumps(fields, default=str))
+    return plain
+
+
+def _chained(first: Job, rest: Iterator[Job]) -> Iterator[Job]:
+    yield first
+    yield from rest

@@ -1,0 +1,107 @@
+"""What an actor does: build a reranker from its recipe, and score what it is handed. Not for people
+to call.
+
+Lines of JSON go in and come out, as between a driver and its worker processes: nothing of a recipe
+is in the name or the representation of an actor or a task, which Ray writes into its logs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench import rerankers
+from bench.contract.recipe import Recipe
+from bench.contract.stage import Reranker
+from bench.core.errors import BenchError, RerankerError, Unavailable
+from bench.core.outsiders import OutsiderError, outsiders_code
+from bench.core.plugins import look_in
+from bench.core.version import version
+from bench.rerankers.description import described, identified
+from bench.scoring.executors import messages
+from bench.scoring.executors.sources import Sources, unpack
+from bench.scoring.executors.worker_process import THREAD_VARIABLES
+from bench.scoring.job import Answer, Job
+
+
+class Actor(ABC):
+    """Holds what it has built from a recipe. `module` is that of the class, whose files are
+    `sources`.
+    """
+
+    def __init__(self, recipe: str, module: str, sources: Sources, threads: int) -> None:
+        # libraries read them when they are imported
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+        self._recipe = messages.recipe_of(recipe)
+        self._module = module
+        self._sources = sources
+        self._folder = tempfile.TemporaryDirectory(prefix="rb-", ignore_cleanup_errors=True)
+
+    def node(self) -> str:
+        """Return the name that Ray has for the machine."""
+        ray: Any = importlib.import_module("ray")
+        return str(ray.get_runtime_context().get_node_id())
+
+    def load(self) -> str:
+        """Return a line with what decides the results: the driver compares it with its own."""
+        try:
+            with outsiders_code():
+                unpack(self._sources, self._module, Path(self._folder.name))
+                look_in(Path(self._recipe.base_dir))
+                decided_by = self._loaded(self._recipe)
+        except BenchError as error:
+            return messages.of_error(_explained(error, self._recipe))
+        return messages.of_loaded({"version": version(), "decided_by": decided_by})
+
+    def leave(self) -> None:
+        """Remove the files that were written: nobody asks for anything more."""
+        self._folder.cleanup()
+
+    @abstractmethod
+    def _loaded(self, recipe: Recipe) -> Mapping[str, Any]:
+        """Load; return what decides the results."""
+
+
+class ScoringActor(Actor):
+    """Scores lists."""
+
+    _reranker: Reranker
+
+    def work(self, line: str) -> str:
+        """Return a line with the answer to a line of requests."""
+        try:
+            with outsiders_code():
+                requests = messages.requests_of(line)
+                job = Job(requests, {request.query_id: "" for request in requests})
+                answer = job.answered_by(self._reranker)
+                description = described(self._reranker)
+        except BenchError as error:
+            return messages.of_error(error)
+        return messages.of_answer(Answer(answer.outcomes, answer.doubt, description), job.meter)
+
+    def _loaded(self, recipe: Recipe) -> Mapping[str, Any]:
+        base_dir = Path(recipe.base_dir)
+        reranker = rerankers.build(recipe.name, recipe.options, recipe.device, base_dir)
+        reranker.load()
+        self._reranker = reranker
+        return identified(reranker)
+
+
+def _explained(error: BenchError, recipe: Recipe) -> BenchError:
+    """Return an error with the reason that is most likely where a machine has not the suite's
+    folder.
+    """
+    if isinstance(error, OutsiderError) or Path(recipe.base_dir).exists():
+        return error
+    hint = (
+        "the suite's folder is not on the machine of this actor: without a shared disk a model is "
+        "loaded by its hub id"
+    )
+    if isinstance(error, Unavailable):
+        return Unavailable(error.reason, f"{error.fix} ({hint})".strip())
+    return RerankerError(f"{error} ({hint})")

@@ -1,0 +1,267 @@
+"""Actors of Ray: the same scores as in this process, and an actor or a machine that is lost costs
+the chunk that it was at. One simulated cluster of two machines serves the module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import rerankers
+from bench.contract.recipe import Recipe
+from bench.contract.request import CandidateList
+from bench.contract.scored import Scored
+from bench.core.errors import RerankerError
+from bench.core.note import Code
+from bench.core.outsiders import OutsiderError
+from bench.scoring import executors
+from bench.scoring.engine import score
+from bench.scoring.executors import ray_session
+from bench.scoring.executors.base import Executor
+from tests.support.made_requests import requests
+from tests.support.notes import noted
+from tests.support.paths import ROOT
+
+pytest.importorskip("ray", reason="needs the extra [ray]")
+
+FAKE = "tests.support.fakes:HashReranker"
+OWN = """
+import os, signal, time
+from pathlib import Path
+from bench.core.options import option
+from own_words import SALT
+from tests.support.fakes import FakeOptions, HashReranker
+
+
+class OwnOptions(FakeOptions):
+    folder: str = option(decides="nothing")
+    dies_at: str = option("", decides="nothing")
+    again: bool = option(False, decides="nothing")
+    machine: int = option(0, decides="nothing")
+
+
+class Own(HashReranker):
+    Options = OwnOptions
+
+    def score(self, pairs):
+        folder = Path(self.options.folder)
+        (folder / f"{os.getpid()}.pid").touch()
+        died = folder / "died"
+        if self.options.machine and os.getppid() == self.options.machine:
+            # the process that all actors of a machine end with
+            os.kill(self.options.machine, signal.SIGKILL)
+            time.sleep(60)
+        is_fatal = any(query == self.options.dies_at for query, _ in pairs)
+        if is_fatal and (self.options.again or not died.exists()):
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().score([(query + SALT, document) for query, document in pairs])
+
+
+class Elsewhere(HashReranker):
+    def fingerprint(self):
+        return {"backend": "fake", "process": os.getpid()}
+"""
+"""A reranker of a user, whose module imports another one next to it."""
+
+
+class Simulated:
+    """Two machines on this one. The actors of `machine` end with this process."""
+
+    def __init__(self) -> None:
+        utils: Any = importlib.import_module("ray.cluster_utils")
+        settings = {"object_store_memory": 100 << 20, "include_dashboard": False}
+        # a lost machine counts as lost after a second
+        config = {"health_check_period_ms": 300, "health_check_failure_threshold": 3}
+        self._cluster = utils.Cluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 1,
+                "_system_config": config,
+                **settings,
+            },
+        )
+        node = self._cluster.add_node(num_cpus=1, **settings)
+        self.machine = node.all_processes["raylet"][0].process.pid
+        self.address = f"ray://{self._cluster.address}"
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Simulated]:
+    # short: the paths of sockets are in it
+    folder = tempfile.mkdtemp(prefix="rb-", dir="/tmp")
+    (Path(folder) / "ray").mkdir()
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "RAY_TMPDIR": folder,
+        "TMPDIR": folder,
+        **ray_session.LOCAL,
+        **ray_session.QUIET,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        simulated = Simulated()
+        yield simulated
+        simulated.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def executor(cluster: Simulated) -> Iterator[Executor]:
+    """An executor that stays connected."""
+    options = {"address": cluster.address, "workers": 2, "threads": 1}
+    built = executors.build("ray", options)
+    built.check()
+    yield built
+    built.close()
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a user's reranker: its files are on no path of the actors."""
+    (tmp_path / "own_reranker.py").write_text(OWN)
+    (tmp_path / "own_words.py").write_text("SALT = ' own'\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "own_reranker:Own"
+    for module in ("own_reranker", "own_words"):
+        sys.modules.pop(module, None)
+
+
+def scored(
+    name: str,
+    options: Mapping[str, Any],
+    lists: list[CandidateList],
+    executor: Executor | None = None,
+    **more: Any,
+) -> Scored:
+    """Return the scores of a reranker, from an empty cache; in this process without an executor."""
+    return score(
+        rerankers.build(name, options),
+        lists,
+        chunk_pairs=8,
+        fresh=True,
+        executor=executor or executors.build("here"),
+        # as on a machine that has not the folder of the suite
+        recipe=Recipe(name, options, "/nonexistent"),
+        **more,
+    )
+
+
+def assert_same(one: Scored, other: Scored) -> None:
+    assert list(one.scores) == list(other.scores)
+    for query_id, values in one.scores.items():
+        assert np.array_equal(values, other.scores[query_id])
+    assert one.usage == other.usage
+    assert one.failures == other.failures
+    assert one.description["identity"] == other.description["identity"]
+
+
+def test_the_class_of_a_user_scores_on_actors_as_in_this_process(
+    own: str, executor: Executor, tmp_path: Path
+) -> None:
+    lists = requests(12, docs=4)
+    options = {"folder": str(tmp_path), "delay_ms": 5}
+    theirs = scored(own, options, lists, executor)
+    pids = {int(path.stem) for path in tmp_path.glob("*.pid")}
+    assert os.getpid() not in pids
+    assert pids
+    assert_same(scored(own, options, lists), theirs)
+    assert (theirs.executor, theirs.notes) == ("ray", [])
+    assert theirs.computed_queries == 12
+
+
+def test_an_actor_that_is_killed_costs_what_it_was_at(
+    own: str, executor: Executor, tmp_path: Path
+) -> None:
+    lists = requests(12, docs=4)
+    options = {"folder": str(tmp_path), "dies_at": "query 3"}
+    theirs = scored(own, options, lists, executor)
+    assert (tmp_path / "died").exists()
+    assert noted(theirs.notes, Code.WORKER_DIED).text == "ended without an answer"
+    assert_same(scored(own, options, lists), theirs)
+
+
+@pytest.mark.slow
+def test_a_chunk_that_ends_three_actors_is_a_failure_of_its_lists(
+    own: str, executor: Executor, tmp_path: Path
+) -> None:
+    lists = requests(8, docs=4)
+    options = {"folder": str(tmp_path), "dies_at": "query 4", "again": True}
+    theirs = scored(own, options, lists, executor)
+    assert list(theirs.failures) == ["q4", "q5"]
+    assert set(theirs.failures.values()) == {"3 actors ended without an answer over these lists"}
+    assert list(theirs.scores) == ["q0", "q1", "q2", "q3", "q6", "q7"]
+    again = score(rerankers.build(FAKE, {}), lists, chunk_pairs=8)
+    assert again.cached_queries in (0, 6), "no failure is in the cache"
+
+
+def test_what_an_actor_loads_is_what_this_process_has(own: str, executor: Executor) -> None:
+    name = own.replace("Own", "Elsewhere")
+    with pytest.raises(RerankerError, match=r"loads something else .*process: \d+ here, \d+ there"):
+        scored(name, {}, requests(2), executor)
+
+
+def test_code_that_raises_on_an_actor_reads_as_if_it_had_raised_here(executor: Executor) -> None:
+    with pytest.raises(OutsiderError) as error:
+        scored(FAKE, {"crash": "paper jam"}, requests(2), executor)
+    assert str(error.value) == "RuntimeError: paper jam"
+    assert "raise RuntimeError(self.options.crash)" in str(error.value.cause)
+
+
+def test_a_cluster_without_room_is_an_error_in_bounded_time(cluster: Simulated) -> None:
+    options = {"address": cluster.address, "workers": 1, "cpus": 64, "patience": 0.5}
+    with pytest.raises(RerankerError, match=r"no room for an actor within 0\.5 s; .* 2 CPUs"):
+        scored(FAKE, {}, requests(2), executors.build("ray", options))
+
+
+@pytest.mark.slow
+def test_no_actor_outlives_an_interrupt(own: str, executor: Executor, tmp_path: Path) -> None:
+    lists = requests(12, docs=4)
+    options = {"folder": str(tmp_path), "delay_ms": 20}
+
+    def interrupt(pairs: int) -> None:
+        if pairs:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scored(own, options, lists, executor, on_progress=interrupt)
+    pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    assert pids
+    until = time.monotonic() + 30
+    while any(map(_is_running, pids)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not any(map(_is_running, pids))
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return "\nState:\tZ" not in status
+
+
+def test_a_machine_that_is_lost_costs_what_its_actors_were_at(
+    own: str, executor: Executor, cluster: Simulated, tmp_path: Path
+) -> None:
+    """Last: the cluster has one machine after it."""
+    lists = requests(24, docs=4)
+    options = {"folder": str(tmp_path), "machine": cluster.machine, "delay_ms": 10}
+    theirs = scored(own, options, lists, executor)
+    assert noted(theirs.notes, Code.WORKER_DIED).text == "was lost with its machine"
+    assert_same(scored(own, {**options, "machine": 0}, lists), theirs)
+    assert theirs.computed_queries == 24
