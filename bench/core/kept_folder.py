@@ -52,14 +52,19 @@ def keep(folder: Path, make: Callable[[Path], object]) -> None:
     make_folder(folder.parent)
     with whole_folder(folder) as new:
         make(new)
-        digests = {
-            path.relative_to(new).as_posix(): file_digest(path)
-            for path in sorted(new.rglob("*"))
-            if path.is_file()
-        }
-        (new / MANIFEST).write_text(json.dumps(digests), encoding="utf-8")
+        seal(new)
         if folder.exists() and not is_intact(folder):
             shutil.rmtree(set_aside(folder), ignore_errors=True)
+
+
+def seal(folder: Path) -> None:
+    """Write the digests of a folder's files into it: from then on it is intact."""
+    digests = {
+        path.relative_to(folder).as_posix(): file_digest(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    (folder / MANIFEST).write_text(json.dumps(digests), encoding="utf-8")
 
 
 def folder_size(folder: Path) -> int:

@@ -25,5 +25,8 @@ class Observer:
         """
         yield lambda done: None
 
+    def value(self, text: str) -> None:
+        """Take what the stage at work has come to so far, such as a measure."""
+
     def note(self, text: str) -> None:
         """Take one line that the user should see once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,16 @@ from bench.reports.renderers.terminal import shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 
 BAR = 20
 MIN_LABEL = 12
 """Columns of a label that are there however narrow a terminal is."""
+
+
+def print_nothing(text: str) -> None:
+    """Where no stage is at work, a value has no place."""
 
 
 class TerminalObserver(Observer):
@@ -26,6 +31,7 @@ class TerminalObserver(Observer):
     def __init__(self, console: Console) -> None:
         self.console = console
         self.notes: list[str] = []
+        self._show: Callable[[str], None] = print_nothing
 
     @contextmanager
     def task(self, label: str, total: int, unit: str) -> Iterator[Advance]:
@@ -48,13 +54,28 @@ class TerminalObserver(Observer):
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[value]}", markup=False),
             console=self.console,
             transient=self.console.is_terminal,
         )
         with progress:
-            task = progress.add_task(label, total=total)
-            yield lambda done: progress.advance(task, done)
+            task = progress.add_task(label, total=total, value="")
+            outer = self._show
+            self._show = self._shower(progress, task)
+            try:
+                yield lambda done: progress.advance(task, done)
+            finally:
+                self._show = outer
             progress.update(task, completed=total)
+
+    def value(self, text: str) -> None:
+        self._show(text)
+
+    def _shower(self, progress: Progress, task: TaskID) -> Callable[[str], None]:
+        """Return what shows a value: at the end of the bar, or as a line where there is none."""
+        if self.console.is_terminal:
+            return lambda text: progress.update(task, value=text)
+        return lambda text: self.console.print(text, markup=False, soft_wrap=True)
 
     def _room(self, total: int, unit: str) -> int:
         """Return the columns of the terminal that a bar, its counts and its times leave."""

@@ -111,6 +111,21 @@ class Lora(Options):
         "the encoder's when absent",
     )
 
+    merge: bool = Field(
+        True,
+        description="add the update to the weights, and save a whole model; false: save the "
+        "adapter with its head alone, a few MB that need the base next to them",
+    )
+    half: bool = Field(
+        False, description="save an adapter that is not merged in float16, half as large"
+    )
+
+    @model_validator(mode="after")
+    def _half_of_an_adapter(self) -> Lora:
+        if self.half and self.merge:
+            raise ValueError("half: an adapter alone is saved in float16: write merge: false, too")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, value: Any) -> Any:

@@ -104,6 +104,18 @@ class Recipe(Options):
     warmup: float = Field(
         0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises"
     )
+    dropout: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="share of a network's values that a step drops, for networks of BERT's kind; "
+        "the base's own when absent",
+    )
+    dtype: Literal["float32", "bfloat16"] | None = Field(
+        None,
+        description="number format of the arithmetic, weights staying float32; bfloat16 where the "
+        "machine has instructions for it when absent",
+    )
     checks: int = Field(4, ge=1, description="times per epoch that dev nDCG@10 is taken")
     patience: int | None = Field(
         3, ge=1, description="checks without a better dev nDCG@10 after which it stops; null: never"
@@ -149,6 +161,8 @@ class Recipe(Options):
         if self.loss is not None and self.loss not in LOSSES[self.kind]:
             known = ", ".join(LOSSES[self.kind]) or "that of its model alone"
             raise ValueError(f"a {self.kind} has no loss {self.loss}: it has {known}")
+        if self.lora is not None and not self.lora.merge and self.kind != "cross-encoder":
+            raise ValueError("lora: an adapter alone serves a cross-encoder: leave out merge")
         self._fits_teacher()
         last = self.negatives.ranks
         if last is not None and last[1] > self.depth:

@@ -1,0 +1,259 @@
+"""The model that is trained: loaded from its base, with low-rank adapters where the recipe says so,
+and saved as a standard model folder.
+
+Low-rank adapters: Hu et al. 2021, arXiv:2106.09685, by peft.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench import rerankers
+from bench.catalogue import entries
+from bench.contract.identity import Checkpoint
+from bench.contract.requirement import Package
+from bench.contract.stage import Reranker
+from bench.core.errors import RerankerError, SuiteError
+from bench.models import checkpoint, sentence_transformer
+from bench.models.quiet import quiet
+from bench.models.weights import Adapter, Weights, adapter_folder, folder_hash
+from bench.training.kinds import KINDS, Kind
+from bench.training.options import Lora
+from bench.training.recipe import Recipe
+
+EXTRA = "train"
+PACKAGES = ("sentence_transformers", "datasets", "accelerate")
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+"""The settings of BERT's kind that say which share of its values a network drops in training."""
+
+
+class Base:
+    """The weights that a recipe begins with, looked up and not loaded."""
+
+    def __init__(self, recipe: Recipe, device: str) -> None:
+        self.recipe = recipe
+        self.device = device
+        self.kind: Kind = KINDS[recipe.kind]
+        self.reranker: Reranker = self._reranker()
+        self.options: Any = self.reranker.options
+        self.weights = Weights(self.options.model, self.options.revision)
+
+    def _reranker(self) -> Reranker:
+        """Return the base as a reranker. Raises SuiteError for one without weights to train."""
+        recipe = self.recipe
+        base = str(recipe.base)
+        entry = entries.load().get(base)
+        if entry is None:
+            options = {"model": base}
+            return rerankers.build(self.kind.backend, options, self.device, recipe.base_dir)
+        trainable = {kind.backend for kind in KINDS.values()}
+        if entry.backend not in trainable:
+            raise recipe.problem(
+                ("base",), f"'{base}' is of kind {entry.backend}, which is not trained here"
+            )
+        return rerankers.build(base, None, self.device, recipe.base_dir)
+
+    @property
+    def adapter(self) -> str | None:
+        """The adapter that belongs to the weights."""
+        return dict(self.options).get("adapter")
+
+    def require(self) -> None:
+        """Raise Unavailable for a package, weights or a device that is not here, RerankerError for
+        weights that cannot be used.
+        """
+        for package in PACKAGES:
+            Package(package, EXTRA).require()
+        if self.recipe.lora is not None or self.adapter:
+            Package("peft", EXTRA).require()
+        sentence_transformer.Device(self.device).require()
+        self.weights.require()
+        if self.adapter:
+            Adapter(self.adapter).require()
+
+    def checkpoint(self) -> Checkpoint:
+        """Return which weights these are."""
+        if not self.adapter:
+            return self.weights.checkpoint()
+        return self.weights.checkpoint(f"sha256:{folder_hash(adapter_folder(self.adapter))}")
+
+    def load(self) -> Any:
+        """Return the model, in float32, every weight of it trainable; a cross-encoder has one
+        label. Draws what the weights lack from torch's generator.
+        """
+        recipe = self.recipe
+        more: dict[str, Any] = {}
+        if recipe.dropout is not None:
+            more["config_kwargs"] = dict.fromkeys(DROPOUTS, recipe.dropout)
+        if self.kind.model == "CrossEncoder":
+            import torch
+
+            checkpoint.refuse_configuration(self.weights, self.options)
+            more |= {"num_labels": 1, "activation_fn": torch.nn.Identity()}
+        options = self.options.model_copy(update={"attention": self._attention()})
+        model = sentence_transformer.load(
+            self.kind.model, options, self.weights, self.device, dtype="float32", **more
+        )
+        self._refuse(model)
+        if self.adapter:
+            from bench.models.adapter import merge
+
+            lacking = checkpoint.untrained(model, self.weights, options)
+            merge(model, adapter_folder(self.adapter), lacking)
+        self._limit(model)
+        return model
+
+    def _attention(self) -> str | None:
+        """Return the attention kernel: written out it trains fastest on a CPU, as measured."""
+        return "eager" if self.device == "cpu" else None
+
+    def _refuse(self, model: Any) -> None:
+        """Raise RerankerError for a model that this trainer would train into nonsense."""
+        network = model.transformers_model
+        if model[0].transformer_task == "text-generation":
+            raise RerankerError(
+                f"{self.recipe.base}: a language model that answers yes or no; what is trained "
+                "here has a classification head or embeddings"
+            )
+        checkpoint.refuse_other_tokenizer(network, model.tokenizer, str(self.recipe.base))
+
+    def _limit(self, model: Any) -> None:
+        """Set the length that texts are cut to in training; saved with the model."""
+        from bench.models import lengths
+
+        lengths.limit_length(model, None, str(self.recipe.base))
+        model.max_seq_length = min(self.recipe.length, lengths.length_limit(model) or 1 << 30)
+
+
+def adapt(model: Any, lora: Lora) -> None:
+    """Freeze a loaded model but for its head, and give its linear layers low-rank updates."""
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    network = model.transformers_model
+    heads = _heads(network)
+    names = lora.modules or _linear_layers(network, heads)
+    settings: dict[str, Any] = {"modules_to_save": heads or None}
+    task = TaskType.SEQ_CLS if heads else TaskType.FEATURE_EXTRACTION
+    excluded = [name for name in _linear_names(network) if _is_below(name, heads)]
+    config = LoraConfig(
+        task_type=task,
+        r=lora.rank,
+        lora_alpha=lora.alpha or 2 * lora.rank,
+        target_modules=list(names),
+        exclude_modules=excluded or None,
+        **settings,
+    )
+    try:
+        with quiet():
+            model[0].model = get_peft_model(network, config)
+    except ValueError as error:
+        known = ", ".join(_linear_layers(network, heads))
+        raise SuiteError(f"lora: modules: the base has the linear layers {known}") from error
+
+
+def _heads(network: Any) -> list[str]:
+    """Return the parts of a network after its encoder that have weights."""
+    if network.base_model is network:
+        return []
+    return [
+        name
+        for name, part in network.named_children()
+        if part is not network.base_model and any(True for _ in part.parameters())
+    ]
+
+
+def _linear_layers(network: Any, heads: list[str]) -> list[str]:
+    """Return the last names of the encoder's linear layers."""
+    names = [name for name in _linear_names(network) if not _is_below(name, heads)]
+    return sorted({name.rpartition(".")[2] for name in names})
+
+
+def _linear_names(network: Any) -> list[str]:
+    import torch
+
+    return [name for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)]
+
+
+def _is_below(name: str, heads: list[str]) -> bool:
+    return any(name == head or name.startswith(f"{head}.") for head in heads)
+
+
+def trainable(model: Any) -> dict[str, Any]:
+    """Return the parameters that are trained, by name."""
+    return {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
+
+
+def write_trainable(model: Any, path: Path) -> None:
+    """Write the trained parameters as safetensors, whole or not at all."""
+    from safetensors.torch import save
+
+    from bench.core.atomic import write_atomically
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in trainable(model).items()}
+    write_atomically(path, save(tensors))
+
+
+def read_trainable(model: Any, path: Path) -> None:
+    """Set the trained parameters to those of a file. Raises RerankerError for another model's."""
+    import torch
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    parameters = trainable(model)
+    if set(tensors) != set(parameters):
+        raise RerankerError(f"{path.name}: the weights of another model")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
+
+
+def save(model: Any, folder: Path, lora: Lora | None, base: Base) -> None:
+    """Write the model as sentence-transformers and peft do, in safetensors, without their card.
+    Low-rank updates are merged into the weights, or written alone with the head.
+    """
+    model.eval()
+    with quiet():
+        if lora is not None and not lora.merge:
+            _save_adapter(model, folder, lora, base)
+        else:
+            if lora is not None:
+                model[0].model = model[0].model.merge_and_unload()
+            model.save_pretrained(str(folder), create_model_card=False)
+    mode = (folder / "modules.json").stat().st_mode
+    for path in folder.rglob("*.safetensors"):
+        # safetensors makes files that their owner alone can read
+        path.chmod(mode)
+
+
+def _save_adapter(model: Any, folder: Path, lora: Lora, base: Base) -> None:
+    """Write adapter and head with the tokenizer, so that `CrossEncoder(folder)` adds them to the
+    base, which it looks for by its name.
+    """
+    network = model[0].model
+    if lora.half:
+        network.half()
+    model.save_pretrained(str(folder), create_model_card=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = published_name(base.weights)
+    config["target_modules"] = sorted(config["target_modules"])
+    config["modules_to_save"] = _heads(network.get_base_model())
+    config["revision"] = base.options.revision
+    path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+PUBLISHED: Mapping[str, str] = {
+    "packaged:all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"
+}
+"""Packaged weights by the name of the same files on the hub."""
+
+
+def published_name(weights: Weights) -> str:
+    """Return the name by which other programs find a base: that of the hub where it has one."""
+    return PUBLISHED.get(weights.spec, weights.spec)

@@ -1,0 +1,195 @@
+"""Training: the same weights each time and after kills, folders that plain sentence-transformers
+loads, no pickle, every loss of every kind.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.core.errors import BenchError, DataError, RerankerError, SuiteError
+from bench.core.progress import Observer
+from bench.models.weights import file_hash
+from bench.training.checkpoints import CurvePoint, Progress
+from bench.training.fit import fit, read_log
+from bench.training.lists import TrainingData
+from bench.training.recipe import LOSSES
+from tests.support import made_training
+
+PAIRS = [("how long", "the river is cold"), ("cat", "a dog sat on a mat in the sun")]
+PLAIN = """
+import json, sys, sentence_transformers
+model = getattr(sentence_transformers, sys.argv[1])(sys.argv[2], device="cpu")
+pairs = json.loads(sys.argv[3])
+scores = model.predict(pairs, show_progress_bar=False)
+assert not any(name.partition(".")[0] == "bench" for name in sys.modules)
+print(json.dumps([float(score) for score in scores]))
+"""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained cross-encoder."""
+    folder = tmp_path_factory.mktemp("fit") / "model"
+    made_training.trained(folder)
+    return folder
+
+
+def weights(folder: Path) -> str:
+    return file_hash(folder / "model.safetensors")
+
+
+def test_the_same_recipe_gives_the_same_weights(undisturbed: Path, tmp_path: Path) -> None:
+    made_training.trained(tmp_path / "again")
+    assert weights(tmp_path / "again") == weights(undisturbed)
+    made_training.trained(tmp_path / "other", seed=7)
+    assert weights(tmp_path / "other") != weights(undisturbed)
+
+
+def test_killed_trainings_end_with_the_same_weights(undisturbed: Path, tmp_path: Path) -> None:
+    """In the first epoch between checks, while a checkpoint is written, in the second epoch."""
+    folder = tmp_path / "model"
+    kills = [(2, False), (4, True), (5, False)]
+    for step, while_saving in kills:
+        code = made_training.killed(folder, step, while_saving=while_saving)
+        assert code == -9
+        assert not folder.exists()
+    fitted = made_training.trained(folder)
+    assert weights(folder) == weights(undisturbed)
+    untouched = read_log(undisturbed)
+    assert untouched is not None
+    assert fitted.curve == untouched.curve
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_checkpoints_hold_no_pickle(tmp_path: Path) -> None:
+    import torch
+    from transformers.trainer_pt_utils import safe_globals
+
+    made_training.killed(tmp_path / "model", 4)
+    (checkpoint,) = (tmp_path / "model.training").glob("checkpoint-*")
+    names = {path.name for path in checkpoint.iterdir()}
+    assert names == {
+        "manifest.sha256",
+        "optimizer.pt",
+        "progress.json",
+        "rng_state.pth",
+        "scheduler.pt",
+        "trained.safetensors",
+        "trainer_state.json",
+    }
+    with safe_globals():
+        for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
+            assert torch.load(checkpoint / name, weights_only=True)
+
+
+class Notes(Observer):
+    """Keeps what a user is told."""
+
+    def __init__(self) -> None:
+        self.notes = []
+
+    def note(self, text: str) -> None:
+        self.notes = [*self.notes, text]
+
+
+def test_checkpoints_of_another_recipe_are_not_continued(undisturbed: Path, tmp_path: Path) -> None:
+    made_training.killed(tmp_path / "model", 4, rate=0.01)
+    notes = Notes()
+    fit(made_training.recipe(), made_training.data(), tmp_path / "model", notes, "cpu")
+    assert weights(tmp_path / "model") == weights(undisturbed)
+    (line,) = notes.notes
+    assert "of another recipe or of other data" in line
+
+
+def test_a_filled_folder_is_returned_as_it_is(undisturbed: Path) -> None:
+    before = (undisturbed / "model.safetensors").stat().st_mtime_ns
+    fitted = made_training.trained(undisturbed)
+    assert fitted == read_log(undisturbed)
+    assert (undisturbed / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "thesis.txt").write_text("mine")
+    with pytest.raises(BenchError, match="holds something else: give another folder"):
+        made_training.trained(tmp_path / "model")
+    assert (tmp_path / "model" / "thesis.txt").read_text() == "mine"
+
+
+def test_plain_sentence_transformers_gives_the_same_scores(undisturbed: Path) -> None:
+    reranker = bench.reranker("cross-encoder", model=str(undisturbed), device="cpu")
+    ours = [reranker.rerank(query, [document])[0][1] for query, document in PAIRS]
+    answer = subprocess.run(
+        [sys.executable, "-c", PLAIN, "CrossEncoder", str(undisturbed), json.dumps(PAIRS)],
+        cwd=undisturbed,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert json.loads(answer.stdout.splitlines()[-1]) == pytest.approx(ours, abs=1e-5)
+    assert not [path for path in undisturbed.rglob("*") if path.suffix in (".bin", ".pt", ".pkl")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss"), [(kind, loss) for kind, losses in LOSSES.items() for loss in losses]
+)
+def test_every_loss_of_every_kind_trains(kind: str, loss: str, tmp_path: Path) -> None:
+    fields: dict[str, object] = {"kind": kind, "loss": loss, "epochs": 0.5}
+    if loss == "margin-mse":
+        fields["teacher"] = "minilm-bi-encoder"
+    fitted = made_training.trained(tmp_path / "model", **fields)
+    assert fitted.steps == fitted.planned
+    assert 0 <= fitted.best.ndcg <= 1
+    reranker = bench.reranker(kind, model=str(tmp_path / "model"), device="cpu")
+    assert len(reranker.rerank("cat", ["dog", "cat"])) == 2
+
+
+def test_an_adapter_has_the_scores_of_the_merged_model(tmp_path: Path) -> None:
+    merged = made_training.trained(tmp_path / "merged", lora={"rank": 2})
+    alone = made_training.trained(tmp_path / "adapter", lora={"rank": 2, "merge": False})
+    assert merged.curve == alone.curve
+    assert {path.name for path in alone.folder.iterdir()} >= {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    assert not (alone.folder / "model.safetensors").exists()
+    base = "tiny:bert-cross-encoder"
+    adapted = bench.reranker("cross-encoder", model=base, adapter=str(alone.folder), device="cpu")
+    whole = bench.reranker("cross-encoder", model=str(merged.folder), device="cpu")
+    for query, document in PAIRS:
+        score = whole.rerank(query, [document])[0][1]
+        assert adapted.rerank(query, [document])[0][1] == pytest.approx(score, abs=1e-5)
+
+
+def test_it_stops_when_checks_bring_nothing_better() -> None:
+    curve = [CurvePoint(step, 1.0, value) for step, value in ((2, 0.3), (4, 0.5), (6, 0.5))]
+    progress = Progress([], curve)
+    assert progress.best == curve[1]
+    assert progress.is_stale(1)
+    assert not progress.is_stale(2)
+    assert not progress.is_stale(None)
+
+
+def test_a_loss_that_is_no_number_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RerankerError, match="give a lower rate than 1e\\+38"):
+        made_training.trained(tmp_path / "model", rate=1e38, warmup=0)
+    assert not (tmp_path / "model").exists()
+
+
+def test_without_dev_queries_there_is_no_best_step(tmp_path: Path) -> None:
+    data = made_training.data()
+    empty = TrainingData(data.train, [], {}, data.positives, data.facts)
+    with pytest.raises(DataError, match="no dev queries"):
+        fit(made_training.recipe(), empty, tmp_path / "model", Observer(), "cpu")
+
+
+def test_layers_that_the_base_lacks_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match="the base has the linear layers dense, key, query"):
+        made_training.trained(tmp_path / "model", lora={"rank": 2, "modules": ["up_proj"]})
