@@ -87,7 +87,7 @@ def compare(
         queries = comparison.SHOWN_IN_TERMINAL
     if moved is not None:
         queries = moved
-    echo(comparison.document(comparisons, queries), form)
+    echo(comparison.document(comparisons, queries), form, *runs)
 
 
 @click.command(epilog=MEANING)
@@ -121,7 +121,7 @@ def slices(
     tables = slicings(run, fields, baseline, measure)
     if not tables:
         raise BenchError(f"{run.folder}: its queries have no field to part them by")
-    echo(sliced.document(tables), form)
+    echo(sliced.document(tables), form, run)
 
 
 class RunOrSuite(click.ParamType["Run | Path"]):
@@ -269,13 +269,15 @@ def _live_speed(quiet: bool) -> Judge:
 def _write_verdict(verdict: Verdict, form: str, path: Path | None) -> None:
     from bench.core.atomic import write_atomically
     from bench.reports import verdict as report
+    from bench.reports.judges import marked
     from bench.reports.renderers import render
 
     document = report.terminal(verdict) if form == "table" else report.document(verdict)
+    runs = (verdict.new, verdict.baseline)
     if path is None:
-        echo(document, form)
+        echo(document, form, *runs)
     else:
-        text = render(document, form).rstrip("\n")
+        text = render(marked(document, *runs), form).rstrip("\n")
         write_atomically(path, f"{text}\n".encode())
 
 

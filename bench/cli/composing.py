@@ -73,6 +73,7 @@ def compose(
     from bench.composition.compose import compose as composed
     from bench.composition.composed import Limits
     from bench.reports import composed as report
+    from bench.reports.judges import marked
 
     if file is not None and pipelines:
         raise BenchError("--file and --pipeline both name pipelines: give one of the two")
@@ -85,7 +86,7 @@ def compose(
         limits=Limits(p95_ms, p50_ms, usd_per_1k),
         tuned=tuned,
     )
-    document = report.document(compositions, frontier=frontier)
+    document = marked(report.document(compositions, frontier=frontier), run)
     if out is None:
         echo(document, form)
     else:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.core.progress import Observer
+    from bench.records.folder import RunFolder
     from bench.reports.document import Document
 
 
@@ -33,10 +34,14 @@ def warn(line: str) -> None:
     click.echo(line, err=True)
 
 
-def echo(document: Document, form: str) -> None:
-    """Print a document: as a table as wide as the terminal, or in another format."""
+def echo(document: Document, form: str, *runs: RunFolder) -> None:
+    """Print a document: as a table as wide as the terminal, or in another format. `runs` are those
+    that it is about: where a model has judged them, it says so.
+    """
+    from bench.reports.judges import marked
     from bench.reports.renderers import render, terminal
 
+    document = marked(document, *runs)
     if form == "table":
         terminal.show(document, open_console())
     else:

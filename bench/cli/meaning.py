@@ -116,7 +116,7 @@ def calibrate(
     tables = tables_of(run, reranker, dataset=dataset, first_stage=first_stage)
     settings = Settings(folds, run.seed if seed is None else seed, by=by)
     if own_promise is not None:
-        echo(_cuts(run, tables, own_promise, other, settings), form)
+        echo(_cuts(run, tables, own_promise, other, settings), form, run)
         return
     if out is not None:
         refuse_several(tables, "--out")
@@ -126,7 +126,7 @@ def calibrate(
         _save(run, rows[0], settings, kind or "platt", features, out)
     if plot is not None:
         _draw(rows, plot)
-    echo(report.document(rows, curves=reranker is not None), form)
+    echo(report.document(rows, curves=reranker is not None), form, run)
 
 
 def _promise(
@@ -224,4 +224,4 @@ def answerability(
     from bench.reports import answerability as report
 
     rows = answerable(run, reranker, dataset=dataset, first_stage=first_stage, seed=seed)
-    echo(report.document(rows), form)
+    echo(report.document(rows), form, run)

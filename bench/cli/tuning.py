@@ -61,7 +61,7 @@ def budget(
         dataset=dataset,
         first_stage=first_stage,
     )
-    echo(report.document(choices), form)
+    echo(report.document(choices), form, run)
     return budgets.exit_code(choices)
 
 
@@ -126,7 +126,7 @@ def tune(
         device=device,
         observer=open_observer(quiet=quiet),
     )
-    echo(report.document(outcome), form)
+    echo(report.document(outcome), form, *filter(None, [outcome.run]))
     if outcome.winner is not None and form == "table":
         click.echo(f"suite   {folder / SUITE}")
         click.echo(f"serve   rerank-bench serve {folder / DESCRIPTION}")

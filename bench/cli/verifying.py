@@ -38,5 +38,5 @@ def verify(run: Run, rescore: int | None, form: str) -> int:
 
     pairs = rescoring.PAIRS if rescore is None else rescore
     verification = verified(run, pairs)
-    echo(document(verification), form)
+    echo(document(verification), form, run)
     return verification.exit_code

@@ -29,6 +29,7 @@ from bench.contract.candidates import QueryCandidates
 from bench.contract.trial import System
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.records.cells import REPEAT
+from bench.records.judges import is_unjudged, refuse_unjudged
 from bench.records.judgments import qrels_in
 from bench.records.rows import Row, doubts
 from bench.records.run import Run
@@ -171,6 +172,7 @@ def stored(run: Run, dataset: str | None = None) -> list[Stored]:
     """Return what a run has stored of each dataset, or of the one that is named. Raises RecordError
     where there is nothing to compose.
     """
+    refuse_unjudged(run)
     by_dataset: dict[str, list[tuple[str, int]]] = {}
     for name, first, depth in run.groups:
         by_dataset.setdefault(name, []).append((first, depth))
@@ -198,6 +200,8 @@ def _stored(run: Run, dataset: str, places: Sequence[tuple[str, int]]) -> Stored
     if not groups:
         return None
     record = run.records[groups[0].trial_id]
+    if is_unjudged(record):
+        return None
     names = list(record.quality)
     query_ids = list(run.values(groups[0].trial_id, names[0]))
     return Stored(

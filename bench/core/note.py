@@ -51,6 +51,8 @@ class Code(StrEnum):
     BLANK_QUERIES = "blank-queries"
     UNKNOWN_QUERIES = "unknown-queries"
     UNJUDGED_QUERIES = "unjudged-queries"
+    UNJUDGED = "unjudged"
+    JUDGED_BY_MODEL = "judged-by-model"
     WITHOUT_RELEVANT = "without-relevant"
     RELEVANT_ONLY = "relevant-only"
     UNKNOWN_DOCUMENTS = "unknown-documents"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from bench.core import collection_words
 from bench.core.counting import counted, percent, times
 from bench.core.note import Code, Note
-from bench.core.phrases import Words, more, named, says, share
+from bench.core.phrases import Words, named, says, share
 
 
 def worded(note: Note) -> str:
@@ -82,16 +83,6 @@ def _halvings(note: Note) -> str:
     )
 
 
-def _other_script(note: Note) -> str:
-    advice = f"set stemmer to {named(note, 'others')}"
-    if languages := note.names.get("languages"):
-        advice = f"set language to {languages}, or stemmer to null"
-    return (
-        f"most letters of the queries are {named(note, 'script')}, which the stemmer "
-        f"'{named(note, 'stemmer')}' cannot read: {advice}"
-    )
-
-
 def _cut_answers(note: Note) -> str:
     return (
         f"{share(note)} of the answers were cut off at the length limit: answer_tokens is too low"
@@ -118,17 +109,6 @@ def _shared_pairs(note: Note) -> str:
     return (
         f"{note.count:,.0f} of {counted(note.total, 'pair')} were shared: each was scored once for "
         "several rows or stages"
-    )
-
-
-def _unknown_queries(note: Note) -> str:
-    return f"queries that have judgments but no text, left out{more(note)}: {note.count:.0f}"
-
-
-def _unknown_documents(note: Note) -> str:
-    about = f"of {note.total:.0f}; they stay in the qrels, as in trec_eval"
-    return (
-        f"judged documents that are not in the collection ({about}){more(note)}: {note.count:.0f}"
     )
 
 
@@ -274,8 +254,13 @@ WORDS: Mapping[Code, Words] = {
         "documents judged more than once for a query; the last grade counts: {count}"
     ),
     Code.BLANK_QUERIES: says("queries without text, left out: {count}"),
-    Code.UNKNOWN_QUERIES: _unknown_queries,
+    Code.UNKNOWN_QUERIES: collection_words.unknown_queries,
     Code.UNJUDGED_QUERIES: says("queries without judgments, left out: {count}"),
+    Code.UNJUDGED: says(
+        "none of {count} queries has a judgment yet: rows are ranked, and nothing is measured "
+        "(rerank-bench judge makes judgments)"
+    ),
+    Code.JUDGED_BY_MODEL: collection_words.judged_by_model,
     Code.WITHOUT_RELEVANT: says(
         "queries without a relevant document (grade {grade} or above), which can only score 0: "
         "{count}"
@@ -284,7 +269,7 @@ WORDS: Mapping[Code, Words] = {
         "judgments, which list relevant documents only (unjudged ones count as not relevant, and "
         "the share judged says little): {count}"
     ),
-    Code.UNKNOWN_DOCUMENTS: _unknown_documents,
+    Code.UNKNOWN_DOCUMENTS: collection_words.unknown_documents,
     Code.UNKNOWN_IN_SAMPLE: says(
         "judged documents that are not in the collection, of {total} looked up: {count}"
     ),
@@ -329,7 +314,7 @@ WORDS: Mapping[Code, Words] = {
     Code.NO_MATCH: says(
         "queries that share no term with any document, and get no candidates: {count}"
     ),
-    Code.OTHER_SCRIPT: _other_script,
+    Code.OTHER_SCRIPT: collection_words.other_script,
     Code.INDEX_NOT_KEPT: says("the BM25 index could not be kept in the cache: {text}"),
     Code.TUNED_WEIGHTS: _tuned_weights,
     Code.OTHER_MAP: says(

@@ -22,10 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import DataError, SuiteError, nearest
+from bench.core.note import Notes
 from bench.core.options import validated
+from bench.core.paths import expanded
 from bench.core.plugins import resolve
-from bench.datasets.base import Dataset
+from bench.datasets import provenance
+from bench.datasets.base import Dataset, Qrels
 from bench.datasets.grades import GradeProblem, grade
+from bench.datasets.judgment_rows import read_qrels
 from bench.datasets.options import DatasetOptions, template_fields
 from bench.datasets.reading import Reading
 
@@ -37,6 +41,8 @@ TABLE = {
     "irds": "bench.datasets.irds:load",
 }
 CUSTOM = "custom"
+UNJUDGED = "none"
+"""What the option `qrels` says where nobody has judged yet."""
 SAMPLED = 10_000
 """Documents of a large file that a check reads."""
 
@@ -63,11 +69,29 @@ def load(
     settings = validated(DatasetOptions, options, dataset_id)
     kind, reference = _split(dataset_id)
     fields = template_fields(settings.document)
-    reading = Reading(fields, settings.grades, SAMPLED if check else None, offline=check)
+    limit = SAMPLED if check else None
+    reading = Reading(fields, settings.grades, limit, check, judged=settings.qrels is None)
     if kind == CUSTOM:
-        return prepare(_custom(dataset_id, reference, base_dir, reading), settings, seed)
-    loader = resolve(kind, TABLE, "dataset kind")
-    return prepare(loader(reference, base_dir, reading), settings, seed)
+        dataset = _custom(dataset_id, reference, base_dir, reading)
+    else:
+        loader = resolve(kind, TABLE, "dataset kind")
+        dataset = loader(reference, base_dir, reading)
+    return prepare(_judged(dataset, settings, base_dir), settings, seed)
+
+
+def _judged(dataset: Dataset, settings: DatasetOptions, base_dir: Path) -> Dataset:
+    """Return the dataset with the judgments that its options name. Raises DataError."""
+    if settings.qrels is None:
+        return dataset
+    if settings.qrels == UNJUDGED:
+        empty: Qrels = {query_id: {} for query_id in dataset.queries}
+        return replace(dataset, qrels=empty, is_unjudged=True, judge=None)
+    path = base_dir / expanded(settings.qrels)
+    notes = Notes()
+    qrels = read_qrels(path, notes, settings.grades)
+    judge = provenance.facts_of(path, qrels)
+    warnings = (*dataset.warnings, *notes.all())
+    return replace(dataset, qrels=qrels, warnings=warnings, judge=judge)
 
 
 def _custom(dataset_id: str, reference: str, base_dir: Path, reading: Reading) -> Dataset:

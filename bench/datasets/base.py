@@ -10,6 +10,7 @@ from typing import Protocol, TypedDict
 
 from bench.core.errors import DataError
 from bench.core.note import Note
+from bench.datasets.provenance import JudgeFacts
 
 Qrels = Mapping[str, Mapping[str, int]]
 
@@ -82,7 +83,9 @@ class Dataset:
     own id is no candidate of it: None has the collection's texts decide. `has_texts` is false where
     the documents are known by their ids alone, from judgments and run files. `families` are those
     that it shares documents or queries with. `documents_read` is
-    how many documents a check has read, None where it has read all.
+    how many documents a check has read, None where it has read all. `is_unjudged` says that nobody
+    has judged yet: every query has judgments, and they are empty. `judge` is who made them, where
+    it was a model.
     """
 
     id: str
@@ -98,6 +101,8 @@ class Dataset:
     skip_own: bool | None = None
     has_texts: bool = True
     documents_read: int | None = None
+    is_unjudged: bool = False
+    judge: JudgeFacts | None = None
     families: tuple[str, ...] = ()
 
     @property

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from bench.core.errors import DataError, SuiteError, nearest
 from bench.core.note import Code, Notes
 from bench.core.paths import expanded
+from bench.datasets import provenance
 from bench.datasets.base import Dataset, Documents, Extras, NoDocuments
 from bench.datasets.document_rows import read_documents
 from bench.datasets.judgment_rows import Qrels, read_qrels
@@ -75,8 +76,13 @@ def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading(
     name = folder.resolve().name
     if split:
         name = f"{name}#{split}"
-    judgments, is_split = _judgments(folder, split, notes)
-    qrels = read_qrels(judgments, notes, reading.grades)
+    qrels: Qrels = {}
+    is_split = bool(split)
+    judge = None
+    if reading.judged:
+        judgments, is_split = _judgments(folder, split, notes)
+        qrels = read_qrels(judgments, notes, reading.grades)
+        judge = provenance.facts_of(judgments, qrels)
     rows = _queries(folder, qrels, notes)
     queries: Mapping[str, str] = rows.queries
     texts = _texts(folder, set(chain.from_iterable(qrels.values())), notes, reading)
@@ -96,6 +102,7 @@ def read_folder(folder: Path, split: str, kind: str, reading: Reading = Reading(
         has_texts=texts.is_there,
         documents_read=texts.read,
         extras=texts.extras,
+        judge=judge,
     )
 
 

@@ -30,6 +30,8 @@ the results.
 """
 KNOWN = ("query_id", "text")
 """What every query of ir_datasets has."""
+UNJUDGED = ("docs", "queries")
+"""What a collection has that nobody has judged."""
 TREC_DL = ("msmarco-passage/trec-dl-", "msmarco-passage-v2/trec-dl-")
 
 
@@ -42,7 +44,7 @@ def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Datase
     where the collection has it, is a callable that gives (query_id, doc_id, score) for its official
     candidates.
     """
-    source = _find(reference)
+    source = _find(reference) if reading.judged else _find(reference, UNJUDGED)
     notes = Notes()
     extras = Extras()
     if source.has_scoreddocs():
@@ -52,7 +54,7 @@ def load(reference: str, base_dir: Path, reading: Reading = Reading()) -> Datase
         downloads = without_downloads(reference)
     with explained(reference), downloads:
         queries, query_fields = _queries(source, notes)
-        qrels = _qrels(source, notes, reading.grades)
+        qrels = _qrels(source, notes, reading.grades) if reading.judged else {}
         if query_fields:
             extras["query_fields"] = query_fields
         documents = IrdsDocuments(source, reference, reading.fields)
@@ -236,7 +238,7 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _find(reference: str) -> Any:
+def _find(reference: str, parts: Sequence[str] = (*UNJUDGED, "qrels")) -> Any:
     registry = require("ir_datasets", "irds").registry
     try:
         source = registry[reference]
@@ -246,7 +248,7 @@ def _find(reference: str) -> Any:
         if close:
             hint = f"did you mean {' or '.join(close)}?"
         raise SuiteError(f"irds:{reference}: ir_datasets knows no such dataset; {hint}") from error
-    lacking = [part for part in ("docs", "queries", "qrels") if not source.has(part)]
+    lacking = [part for part in parts if not source.has(part)]
     if lacking:
         problem = f"irds:{reference}: has no {' and no '.join(lacking)}"
         subsets = [name for name in registry if name.startswith(f"{reference}/")][:5]

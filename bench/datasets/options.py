@@ -42,6 +42,14 @@ class DatasetOptions(StageOptions):
         place="elsewhere",
         description="a seeded sample of at most this many judged queries; all of them when absent",
     )
+    qrels: str | None = option(
+        None,
+        min_length=1,
+        decides="scores",
+        place="elsewhere",
+        description="file of judgments, in place of the collection's own; none where nobody has "
+        "judged yet: rows are ranked, and nothing is measured",
+    )
     grades: Mapping[str | float, int] | None = option(
         None,
         min_length=1,

@@ -32,22 +32,28 @@ def prepare(dataset: Dataset, options: DatasetOptions, seed: int) -> Dataset:
     does for collections of millions.
     """
     notes = Notes()
-    qrels = checks.known_queries(dataset, notes)
+    qrels = dataset.qrels
+    if not dataset.is_unjudged:
+        qrels = checks.known_queries(dataset, notes)
     queries = dict(dataset.queries)
     if options.queries is not None:
         queries = _sample(dataset.queries, qrels, options.queries, seed)
     qrels = {query_id: grades for query_id, grades in qrels.items() if query_id in queries}
     min_relevance = options.min_relevance or dataset.min_relevance
-    checks.check_grades(dataset.id, qrels, min_relevance, notes)
+    if dataset.is_unjudged:
+        notes.add(Code.UNJUDGED, len(queries))
+    else:
+        checks.check_grades(dataset.id, qrels, min_relevance, notes)
     notes.add(Code.UNJUDGED_QUERIES, len(queries) - len(qrels))
     survey = _survey(dataset, options.document)
     if dataset.has_texts:
         _check_template(dataset, options.document, survey)
         doc_ids = survey.ids if survey.is_complete else None
-        checks.check_documents(dataset, qrels, doc_ids, min_relevance, notes)
+        if not dataset.is_unjudged:
+            checks.check_documents(dataset, qrels, doc_ids, min_relevance, notes)
         if survey.is_complete:
             notes.add(Code.BLANK_DOCUMENTS, survey.blank)
-    relevant_only = checks.lists_relevant_only(qrels, notes)
+    relevant_only = not dataset.is_unjudged and checks.lists_relevant_only(qrels, notes)
     skip_own = own_documents(dataset, options, qrels, survey.ids, notes)
     identity: dict[str, str | int] = {}
     if survey.is_complete:

@@ -18,10 +18,12 @@ class Reading:
     at.
 
     `fields` are those that the document template names; of a large documents file only the first
-    `limit` are read; `offline` forbids downloads.
+    `limit` are read; `offline` forbids downloads. `judged` is false where the collection's own
+    judgments are not read.
     """
 
     fields: tuple[str, ...] = ()
     grades: Grades | None = None
     limit: int | None = None
     offline: bool = False
+    judged: bool = True

@@ -147,7 +147,10 @@ def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
     if not dataset.has_texts:
         documents = "none: ids only"
     yield "documents", documents
-    yield "queries", f"{len(dataset.queries):,}, of which {len(dataset.qrels):,} judged"
+    yield "queries", f"{len(dataset.queries):,}, of which {_judged(dataset):,} judged"
+    if dataset.is_unjudged:
+        yield "judgments", "none: nothing is measured"
+        return
     counts: Counter[int] = Counter()
     for grades in dataset.qrels.values():
         counts.update(grades.values())
@@ -160,6 +163,10 @@ def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
         "relevant",
         f"{relevant / len(dataset.qrels):.1f} per query (grade {dataset.min_relevance} or above)",
     )
+
+
+def _judged(dataset: Dataset) -> int:
+    return sum(bool(grades) for grades in dataset.qrels.values())
 
 
 def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCheck) -> StageCheck:

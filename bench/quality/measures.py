@@ -152,13 +152,15 @@ def evaluate(
     rankings: Mapping[str, Ranking], qrels: Qrels, measures: Sequence[str], min_relevance: int = 1
 ) -> dict[str, dict[str, float]]:
     """Per measure and query, the value of a ranking: {measure: {query_id: value}}, over every query
-    of `qrels`.
+    of `qrels`; nothing where none of its queries has a judgment.
 
     `measures` are names as a suite writes them; keys of the result are the full names of
     `names(...)`.
     """
     import ir_measures
 
+    if qrels and not any(qrels.values()):
+        return {}
     parsed = {
         str(measure): measure for measure in (parse(name, min_relevance) for name in measures)
     }

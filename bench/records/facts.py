@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 from bench.contract.identity import Fields
 from bench.contract.index_facts import IndexFields
 from bench.core.note import NoteFields, read_notes
+from bench.datasets.provenance import JudgeFacts
 from bench.latency.scenarios import SCENARIOS
 
 Stored = dict[str, Any]
@@ -33,6 +34,7 @@ class DatasetFacts(TypedDict, total=False):
     queries: int
     judgments: int
     families: list[str]
+    judge: JudgeFacts
 
 
 class CandidateFacts(TypedDict, total=False):
@@ -177,7 +179,7 @@ class AsStored:
 
 def check_dataset(values: Stored) -> None:
     """Raise ValueError where what is read of a collection is of another type."""
-    _check_types(values, {"min_relevance": int, "families": list})
+    _check_types(values, {"min_relevance": int, "families": list, "judge": dict})
     _check_notes(values)
 
 

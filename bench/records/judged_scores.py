@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bench.contract.candidates import QueryCandidates
 from bench.core.errors import RecordError, nearest
 from bench.records.cells import REPEAT
+from bench.records.judges import refuse_unjudged
 from bench.records.judgments import qrels_in
 from bench.records.rows import Row
 from bench.records.run import Run
@@ -158,6 +159,7 @@ def qrels_of(run: Run, dataset: str) -> Qrels:
     judged = run.judgments
     judged = judged[judged["dataset"] == dataset]
     if judged.empty:
+        refuse_unjudged(run)
         raise RecordError(f"{run.folder}: keeps no judgments of {dataset}: {REPEAT}")
     return qrels_in(judged)
 

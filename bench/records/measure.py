@@ -9,6 +9,7 @@ from bench.core.errors import BenchError, RecordError, nearest
 from bench.quality.measures import JUDGED
 from bench.quality.names import meant
 from bench.quality.score_measures import is_of_scores
+from bench.records.judges import refuse_unjudged
 from bench.records.run import Run
 
 
@@ -22,6 +23,7 @@ def resolve_measure(run: Run, wanted: str | None, trials: Container[str] | None 
             names |= dict.fromkeys(record.quality)
     measures = list(names)
     if not measures:
+        refuse_unjudged(run)
         raise RecordError(
             f"{run.folder}: no trial of this run finished, so there is nothing to compare"
         )

@@ -13,7 +13,7 @@ from bench.contract.trial import Trial
 from bench.core.counting import candidates, counted
 from bench.core.note import Code, Note, read_notes
 from bench.core.printable import one_line
-from bench.core.wording import sentences
+from bench.core.wording import sentences, worded
 from bench.latency.columns import P50, P95, PER_PAIR
 from bench.latency.sample import Condition
 from bench.latency.scenarios import in_order, one_query_at
@@ -21,6 +21,7 @@ from bench.latency.summary import Summary
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import Difference, Estimate
 from bench.records.facts import TimingFacts
+from bench.records.judges import is_unjudged, judge_note
 from bench.records.learned import LearnedRecord
 from bench.records.losses import LossRecord
 from bench.records.schema import ArchitectureRecord, Cost, Record, StageRecord
@@ -73,7 +74,8 @@ class Row:
     document than the first stage's. `meaningless` is an
     order that leads no verdict: that of a model with random weights, or of a published run over
     other candidates, alone or as a stage. `seen` are the families of the collection that a model of
-    the row was trained on; `is_unseen` is None where that is not known.
+    the row was trained on; `is_unseen` is None where that is not known. `judge` says that a model
+    made the judgments, None where people did.
     """
 
     trial: Trial
@@ -96,6 +98,7 @@ class Row:
     meaningless: bool = False
     seen: Sequence[str] = ()
     is_unseen: bool | None = None
+    judge: Note | None = None
 
     @property
     def name(self) -> str:
@@ -152,6 +155,8 @@ class Row:
         row |= {"status": self.status, "reason": self.reason}
         if self.status == "done":
             row |= {"failed": self.failed, "unseen": self.is_unseen}
+        if self.judge is not None:
+            row["judged_by"] = worded(self.judge)
         for name, value in self.quality.items():
             row |= {name: value.mean, f"{name} low": value.low, f"{name} high": value.high}
         for name, delta in self.differences.items():
@@ -220,10 +225,11 @@ def rows(run: RunFolder) -> list[Row]:
             stages=() if record.mostly_failed else record.stages,
             first_changed=record.first_changed,
             learned=() if record.mostly_failed else record.learned,
-            losses=record.losses,
+            losses=None if is_unjudged(record) else record.losses,
             meaningless=bool(doubts(record)),
             seen=seen_families(record),
             is_unseen=is_unseen(record),
+            judge=judge_note(record),
         )
         table.append(row)
     return list(_with_untimed(table))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from bench.comparison.leaderboard import Board, Entry
 from bench.core.counting import percent
-from bench.core.wording import sentences
+from bench.core.wording import sentences, worded
 from bench.latency.summary import Summary
 from bench.reports import cells
 from bench.reports.document import (
@@ -26,6 +26,7 @@ from bench.reports.document import (
     Section,
     Table,
 )
+from bench.reports.judges import FIELD
 from bench.reports.names import device_of, name_of
 from bench.reports.wording import NOT_IN_VERDICT, out_of_verdict
 
@@ -67,6 +68,8 @@ def notes(board: Board) -> list[str]:
     about: dict[str, list[str]] = {}
     for entry in board.entries:
         texts = [_timing_run(entry), *_disturbances(entry), out_of_verdict(entry.row)]
+        if entry.row.judge is not None:
+            texts.append(worded(entry.row.judge))
         for text in filter(None, texts):
             about.setdefault(text, []).append(name_of(entry.row.trial))
     return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in about.items()]
@@ -136,6 +139,8 @@ def _flat(entry: Entry, board: Board) -> Record:
     flat |= dict.fromkeys(("difference", "p", "p50_ms", "p95_ms"))
     if delta := row.differences.get(board.measure):
         flat |= {"difference": delta.mean, "p": delta.p}
+    if row.judge is not None:
+        flat[FIELD] = worded(row.judge)
     if single := _single(entry):
         flat |= {"p50_ms": single.p50_ms, "p95_ms": single.p95_ms}
     return flat | {

@@ -19,6 +19,8 @@ from bench.contract.part import Part
 from bench.core.digest import file_digest
 from bench.core.module_files import module_files
 from bench.core.options import Kind, as_mapping
+from bench.datasets import DatasetOptions
+from bench.datasets.provenance import path_of
 from bench.latency.scenarios import SCENARIOS
 from bench.records.schema import ARGUMENT
 from bench.suite.suite import Suite
@@ -41,6 +43,8 @@ def inputs(suite: Suite, libraries: Mapping[str, object], *, fresh: bool) -> dic
     digests |= {"python": platform.python_version(), "--fresh": str(fresh)}
     collections, first_stages, later = _entries(suite)
     words = list(map(_of_dataset, collections))
+    for part in collections:
+        words += _of_judgments(part)
     for part in first_stages:
         words += _texts(part.options)
     for part in later:
@@ -86,6 +90,14 @@ def _argument_files(parts: Sequence[Part], base_dir: Path) -> Iterator[Path]:
 
 def _of_dataset(part: Part) -> str:
     return part.name.removeprefix("files:")
+
+
+def _of_judgments(part: Part) -> Iterator[str]:
+    """Yield the file of judgments that a dataset's options name, and that of their provenance."""
+    qrels = as_mapping(DatasetOptions, part.options).get("qrels")
+    if isinstance(qrels, str):
+        yield qrels
+        yield str(path_of(Path(qrels)))
 
 
 def _of_reranker(part: Part) -> list[str]:

@@ -41,8 +41,11 @@ if TYPE_CHECKING:
 
 
 def dataset_fields(dataset: Dataset) -> Fields:
-    facts = {"id": dataset.id, "template": dataset.template, "min_relevance": dataset.min_relevance}
-    facts |= {"relevant_only": dataset.relevant_only, "families": list(dataset.families)}
+    facts: dict[str, Any] = {"id": dataset.id, "template": dataset.template}
+    facts |= {"min_relevance": dataset.min_relevance, "relevant_only": dataset.relevant_only}
+    facts["families"] = list(dataset.families)
+    if dataset.judge is not None:
+        facts["judge"] = dict(dataset.judge)
     return {**facts, **dataset.identity}
 
 

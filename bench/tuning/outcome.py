@@ -10,6 +10,7 @@ from bench.composition.chain import Chain
 from bench.composition.composed import Limits, Tuning
 from bench.latency.columns import needed
 from bench.quality.statistics import Difference, Estimate
+from bench.records.run import Run
 
 Verdict = Literal["fits", "nothing fits", "withheld"]
 EXIT_CODES: dict[Verdict, int] = {"fits": 0, "nothing fits": 1, "withheld": 4}
@@ -91,6 +92,8 @@ class Outcome:
     device: str = "cpu"
     other_devices: Sequence[str] = ()
     """Devices of the suite on which nothing was timed."""
+    run: Run | None = None
+    """The run that scored the suite's rows."""
 
     @property
     def beyond(self) -> int:

@@ -67,7 +67,7 @@ def tune(
     with stages.open():
         outcome = _searched(stages, composing, limits, parts)
     others = [name for name in devices if name != place]
-    outcome = replace(outcome, device=place, other_devices=tuple(dict.fromkeys(others)))
+    outcome = replace(outcome, device=place, other_devices=tuple(dict.fromkeys(others)), run=run)
     write(outcome, suite, parts, run, out)
     return outcome
 

@@ -55,7 +55,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.NO_SCORES: "no scores are kept (older, or store_scores: false): whether the ranking is "
     "theirs",
     Reason.NO_RANKING: "there is no ranking",
-    Reason.NO_JUDGMENTS: "the judgments are not all there (older runs keep those of candidates)",
+    Reason.NO_JUDGMENTS: "there are no judgments, or not all of them (older runs keep those of "
+    "candidates)",
     Reason.NO_CANDIDATES: "candidates or judgments are not in the folder",
     Reason.NO_STAGES: "what the stages before the last scored is not in the folder",
     Reason.NO_TIMINGS: "an older version wrote no summaries of timings: they are computed when "

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from bench.core.filenames import file_stem
-from bench.core.wording import sentences
+from bench.core.wording import sentences, worded
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import Estimate
+from bench.records.judges import judge_note, refuse_unjudged
 from bench.records.rows import doubts
 from bench.records.run import Run
 from bench.records.schema import Record
@@ -18,16 +19,23 @@ SHORT_NAMES = {"rr": "mrr", "ap": "map", "r": "recall", "p": "precision"}
 
 def reranked(run: Run) -> Iterator[Record]:
     """Yield the records of rerankers whose means may be published: not those of which most queries
-    failed.
+    failed. Raises RecordError where nobody has judged the queries yet.
     """
+    refuse_unjudged(run)
     for record in run.records.values():
-        if record.trial.kind == "reranker" and not record.mostly_failed:
+        if record.trial.kind == "reranker" and not record.mostly_failed and record.quality:
             yield record
 
 
 def doubt(record: Record) -> str:
     """Return why the order of a record means nothing; empty where it means something."""
     return "; ".join(sentences(doubts(record)))
+
+
+def judged_by(record: Record) -> str:
+    """Return that a model made the judgments; empty where people did."""
+    note = judge_note(record)
+    return worded(note) if note is not None else ""
 
 
 def measured(record: Record) -> list[tuple[str, Estimate]]:

@@ -14,6 +14,7 @@ from bench.records.rows import disturbances_of
 from bench.records.run import Run
 from bench.reports import cells
 from bench.reports.document import Block, Column, Document, Note, Row, Section, Table
+from bench.reports.judges import judge_lines
 from bench.reports.names import as_sentence
 from bench.reports.renderers import latex
 from bench.reports.sections.overview import Mean, means, over, overview_table
@@ -35,6 +36,7 @@ def to_latex(run: Run, out: Path | None = None) -> str:
     Needs \\usepackage{booktabs}.
     """
     view = View(run)
+    judges = [Note("", line) for line in judge_lines(run)]
     blocks: list[Block] = []
     errors = {row.table.row.trial.id: row.values for row in score_measures(run)}
     for group in view.groups:
@@ -42,11 +44,12 @@ def to_latex(run: Run, out: Path | None = None) -> str:
         if any(row.kind == "reranker" for row in main.rows):
             members = view.groups[group]
             left_out = {row.trial.id: out_of_verdict(row) for row in members}
-            blocks.append(_short(main, view.title(group), disturbances_of(members), left_out))
+            short = _short(main, view.title(group), disturbances_of(members), left_out)
+            blocks.append(replace(short, notes=[*short.notes, *judges]))
     overview = overview_table(view)
     if overview:
         rows = _marked(overview.rows, means(view.findings))
-        blocks.append(replace(overview, rows=rows, caption=f"mean over {over(view)}"))
+        blocks.append(replace(overview, rows=rows, caption=f"mean over {over(view)}", notes=judges))
     return latex.render(Document("", [Section("results", "Results", blocks)]))
 
 

@@ -9,7 +9,7 @@ from bench.core.counting import counted
 from bench.records.rows import group_of
 from bench.records.run import Run
 from bench.records.schema import Record
-from bench.reports.exports.base import doubt, measured, mteb_name, reranked
+from bench.reports.exports.base import doubt, judged_by, measured, mteb_name, reranked
 from bench.reports.names import title_of
 
 
@@ -37,8 +37,8 @@ def _card_result(record: Record) -> dict[str, Any]:
     if record.counts.failed:
         called = counted(record.counts.called, "query")
         name += f" ({record.counts.failed} of {called} failed and score 0)"
-    if reason := doubt(record):
-        name += f" ({reason})"
+    for remark in filter(None, (doubt(record), judged_by(record))):
+        name += f" ({remark})"
     metrics = [
         {
             "type": mteb_name(measure).replace("_at_", "@"),

@@ -10,7 +10,7 @@ from typing import Any
 from bench.core.atomic import write_atomically
 from bench.records.run import Run
 from bench.records.schema import Record
-from bench.reports.exports.base import doubt, file_name, measured, mteb_name, reranked
+from bench.reports.exports.base import doubt, file_name, judged_by, measured, mteb_name, reranked
 
 UNKNOWN_LANGUAGE = "und-Zyyy"
 """ISO 639-3 and ISO 15924 for a language and a script that were not determined."""
@@ -84,6 +84,7 @@ def _mteb_result(record: Record, run: Run, languages: Sequence[str]) -> dict[str
             "queries": record.counts.queries,
             "failed_queries": record.counts.failed,
             "out_of_verdict": doubt(record),
+            "judged_by": judged_by(record),
             "system": record.system.fields,
         },
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.atomic import write_atomically
 from bench.records.run import Run
+from bench.reports.judges import FIELD, judge_lines
 from bench.reports.renderers.csv import guarded
 from bench.reports.renderers.json import as_json
 from bench.reports.sections.overview import means, over, unseen_mean
@@ -57,6 +58,7 @@ def frame(run: Run) -> pd.DataFrame:
     reasons = [out_of_verdict(row) if row.status == "done" else "" for row in run.rows]
     if any(reasons):
         table[OUT_OF_VERDICT] = reasons
+    lines = judge_lines(run)
     rows: list[dict[str, Any]] = []
     for mean in means(view.findings):
         if mean.mean is None:
@@ -74,6 +76,8 @@ def frame(run: Run) -> pd.DataFrame:
             row[f"{measure} unseen"] = over_unseen
         if any(reasons):
             row[OUT_OF_VERDICT] = mean.out_of_verdict
+        if lines:
+            row[FIELD] = "; ".join(lines)
         rows.append(row)
     if not rows:
         return table

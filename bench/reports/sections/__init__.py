@@ -12,6 +12,7 @@ from typing import Literal
 from bench.core.plugins import resolve
 from bench.records.run import Run
 from bench.reports.document import Code, Document, Inline, Section, Strong
+from bench.reports.judges import marked
 from bench.reports.view import View
 
 Place = Literal["terminal", "comment", "page"]
@@ -89,7 +90,7 @@ def document(
     if info.status != "done":
         meta += [" · ", Strong("not finished")]
     filled = [section for section in sections if section is not None]
-    return Document(info.suite, filled, info.description, tuple(meta))
+    return marked(Document(info.suite, filled, info.description, tuple(meta)), run)
 
 
 def _function(name: str) -> Callable[[View], Section | None]:

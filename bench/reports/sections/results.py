@@ -156,7 +156,7 @@ def _columns(members: Sequence[records.Row], measures: Sequence[str]) -> list[Co
     """Return the columns of a group's table: latency, failures and money only where a row has
     them.
     """
-    columns = [_DELTA, _P]
+    columns = [_DELTA, _P] if measures else []
     if any(row.failed for row in members):
         columns.append(_FAILED)
     if measures:
@@ -164,7 +164,7 @@ def _columns(members: Sequence[records.Row], measures: Sequence[str]) -> list[Co
         columns.insert(0, Column(lead, lead, MEAN, better="higher", priority=0, interval="own"))
     for priority, name in zip((2, *[4] * len(measures)), measures[1:], strict=False):
         columns.append(_column(name, MEAN, priority, "higher"))
-    if JUDGED not in measures:
+    if measures and JUDGED not in measures:
         columns.append(_JUDGED)
     if any(row.latency for row in members):
         columns += LATENCY

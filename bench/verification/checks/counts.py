@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.ranking.order import count_ties
+from bench.records.judges import is_unjudged
 from bench.records.schema import FAILURES
 from bench.verification.evidence import Evidence, TrialEvidence
 from bench.verification.finding import Code, Ledger, Place
@@ -29,6 +30,9 @@ def check(evidence: Evidence, ledger: Ledger) -> None:
 
 def _queries(trial: TrialEvidence) -> dict[str, int]:
     group = trial.group
+    if is_unjudged(trial.record):
+        # every query is ranked, and none has a value to count
+        return {}
     expected = {"counts.queries": len(group.query_ids)}
     facts: Mapping[str, Any] = trial.record.dataset
     if "queries" in facts:

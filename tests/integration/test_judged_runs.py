@@ -1,0 +1,188 @@
+"""Runs over queries that nobody has judged, and over judgments that a model made: the former
+measure nothing, the latter say so wherever a quality is shown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bench.core.errors import DataError
+from bench.datasets import load
+from bench.datasets.provenance import path_of
+from tests.support import fake_judge
+from tests.support.command import Ended, bench
+from tests.support.fake_cohere import serve
+
+MARK = "judgments are by a model, grader-1-2026-01-01 (prompt umbrela); no person has checked it"
+
+
+@dataclass
+class Home:
+    """A folder with a suite of unjudged queries, its run, judgments, and a run that uses them."""
+
+    folder: Path
+    qrels: Path
+
+    def __call__(self, *arguments: str, width: int = 200) -> Ended:
+        cache = str(self.folder / "cache")
+        return bench(*arguments, cwd=self.folder, width=width, RERANK_BENCH_CACHE=cache)
+
+
+def suite(name: str, qrels: str) -> dict[str, Any]:
+    dataset = {"embedded:everyday": {"queries": 8, "qrels": qrels}}
+    plain = {"name": name, "datasets": [dataset], "devices": "cpu", "latency": None}
+    return {**plain, "rerankers": ["word-overlap"], "depth": 20}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    folder = tmp_path_factory.mktemp("home")
+    qrels = folder / "judged" / "fresh" / "everyday" / "qrels.txt"
+    own = Home(folder, qrels)
+    (folder / "fresh.yaml").write_text(yaml.safe_dump(suite("fresh", "none")))
+    judged = suite("judged", str(qrels.relative_to(folder)))
+    (folder / "judged.yaml").write_text(yaml.safe_dump(judged))
+    run: Callable[[str], Ended] = lambda name: own("run", name, "-q")  # noqa: E731
+    assert run("fresh.yaml").returncode == 0
+    with serve() as fake:
+        fake.start_over(fake_judge.good)
+        address = ("--base-url", f"{fake.url}/v1", "--depth", "3", "-q")
+        ended = own("judge", "results/fresh", "--with", "openai-chat:grader-1", *address)
+    assert ended.returncode == 0, ended.stderr
+    assert run("judged.yaml").returncode == 0
+    return own
+
+
+def test_rows_of_unjudged_queries_are_ranked_and_not_measured(home: Home) -> None:
+    ended = home("validate", "fresh.yaml")
+    assert ended.returncode == 0
+    assert "none: nothing is measured" in ended.stdout
+    (folder,) = (home.folder / "results" / "fresh").iterdir()
+    for path in (folder / "records").glob("*.json"):
+        record = json.loads(path.read_text())
+        assert (record["quality"], record["vs_first_stage"]) == ({}, {})
+        assert record["counts"]["queries"] == 8
+    text = (folder / "report.md").read_text()
+    assert "none of 8 queries has a judgment yet" in text
+    assert "nDCG@10 |" not in text
+    assert home("verify", "results/fresh").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare",),
+        ("compose",),
+        ("slices", "--by", "length"),
+        ("calibrate",),
+        ("export", "--format", "csv"),
+        ("export", "--format", "mteb"),
+    ],
+    ids=lambda command: "-".join(command[:1] + command[2:]),
+)
+def test_what_needs_a_measure_says_that_nobody_has_judged(
+    home: Home, command: tuple[str, ...]
+) -> None:
+    ended = home(command[0], "results/fresh", *command[1:])
+    assert ended.returncode == 2
+    assert "nobody has judged its queries yet, and nothing was measured" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare",),
+        ("compare", "--format", "markdown"),
+        ("compare", "--format", "json"),
+        ("compare", "--format", "csv"),
+        ("slices", "--by", "length"),
+        ("compose",),
+        ("compose", "--format", "csv"),
+        ("calibrate",),
+        ("answerability",),
+        ("verify", "--rescore", "0"),
+        ("verify", "--rescore", "0", "--format", "json"),
+        ("export", "--format", "csv"),
+        ("export", "--format", "json"),
+        ("export", "--format", "latex"),
+        ("export", "--format", "model-card"),
+        ("report",),
+    ],
+    ids="-".join,
+)
+def test_every_table_says_that_a_model_judged(home: Home, command: tuple[str, ...]) -> None:
+    ended = home(command[0], "results/judged", *command[1:])
+    assert ended.returncode == 0, ended.stderr
+    words = " ".join(ended.stdout.replace("\\_", "_").split())
+    assert MARK in words
+
+
+def test_reports_and_lists_of_runs_say_so(home: Home) -> None:
+    (folder,) = (home.folder / "results" / "judged").iterdir()
+    for name in ("report.md", "report.html"):
+        assert MARK in (folder / name).read_text().replace("\\_", "_")
+    for form in ("table", "markdown", "csv", "json"):
+        ended = home("leaderboard", "results", "--format", form)
+        assert MARK in " ".join(ended.stdout.split()), form
+    home("export", "results/judged", "--format", "mteb", "--out", "mteb")
+    (path,) = (home.folder / "mteb").rglob("*.json")
+    assert MARK in json.loads(path.read_text())["rerank_bench"]["judged_by"]
+
+
+def test_the_gate_says_so_in_every_form(home: Home) -> None:
+    (baseline,) = (home.folder / "results" / "judged").iterdir()
+    home("run", "judged.yaml", "-q", "--out", "again")
+    for form in ("table", "markdown", "json", "junit", "github"):
+        ended = home(
+            "check",
+            "again/judged",
+            "--baseline",
+            str(baseline),
+            "--format",
+            form,
+            "--format",
+            f"{form}:{form}.txt",
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert MARK in " ".join(ended.stdout.split()), form
+        if form != "table":
+            assert MARK in " ".join((home.folder / f"{form}.txt").read_text().split()), form
+
+
+def test_judgments_are_found_where_they_are_named(home: Home, tmp_path: Path) -> None:
+    options = {"queries": 8, "qrels": str(home.qrels)}
+    dataset = load("embedded:everyday", options, tmp_path)
+    assert dataset.judge is not None
+    assert (dataset.judge["model"], dataset.judge["judged"]) == ("grader-1-2026-01-01", 34)
+    with pytest.raises(DataError, match=r"gone\.txt: cannot be read: No such file"):
+        load("embedded:everyday", {"qrels": "gone.txt"}, tmp_path)
+
+
+def test_judgments_that_were_changed_since_are_named(home: Home, tmp_path: Path) -> None:
+    qrels = tmp_path / "qrels.txt"
+    lines = home.qrels.read_text().splitlines()
+    qrels.write_text("\n".join(lines[1:]))
+    path_of(qrels).write_text(path_of(home.qrels).read_text())
+    dataset = load("embedded:everyday", {"qrels": "qrels.txt"}, tmp_path)
+    assert dataset.judge is not None
+    assert dataset.judge["changed"]
+    path_of(qrels).write_text('{"judge": "x"}')
+    with pytest.raises(DataError, match=r"provenance\.json: option 'model': is missing"):
+        load("embedded:everyday", {"qrels": "qrels.txt"}, tmp_path)
+
+
+def test_a_folder_without_judgments_can_be_ranked(tmp_path: Path) -> None:
+    (tmp_path / "docs.jsonl").write_text('{"doc_id": "d1", "text": "hot tea"}\n')
+    (tmp_path / "queries.tsv").write_text("q1\ttea\nq2\tmilk\n")
+    dataset = load(f"files:{tmp_path}", {"qrels": "none"}, Path())
+    assert dataset.qrels == {"q1": {}, "q2": {}}
+    assert dataset.is_unjudged
+    with pytest.raises(DataError, match=r"is there, but no qrels\.txt"):
+        load(f"files:{tmp_path}", {}, Path())
