@@ -30,6 +30,7 @@ from bench.datasets import provenance
 from bench.datasets.base import Dataset, Qrels
 from bench.datasets.grades import GradeProblem, grade
 from bench.datasets.judgment_rows import read_qrels
+from bench.datasets.only import restricted
 from bench.datasets.options import DatasetOptions, template_fields
 from bench.datasets.reading import Reading
 
@@ -76,7 +77,10 @@ def load(
     else:
         loader = resolve(kind, TABLE, "dataset kind")
         dataset = loader(reference, base_dir, reading)
-    return prepare(_judged(dataset, settings, base_dir), settings, seed)
+    dataset = _judged(dataset, settings, base_dir)
+    if settings.only is not None:
+        dataset = restricted(dataset, base_dir / expanded(settings.only))
+    return prepare(dataset, settings, seed)
 
 
 def _judged(dataset: Dataset, settings: DatasetOptions, base_dir: Path) -> Dataset:

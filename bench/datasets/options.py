@@ -50,6 +50,14 @@ class DatasetOptions(StageOptions):
         description="file of judgments, in place of the collection's own; none where nobody has "
         "judged yet: rows are ranked, and nothing is measured",
     )
+    only: str | None = option(
+        None,
+        min_length=1,
+        decides="scores",
+        place="elsewhere",
+        description="text file of query ids, one a line: the queries that are used; all of them "
+        "when absent",
+    )
     grades: Mapping[str | float, int] | None = option(
         None,
         min_length=1,

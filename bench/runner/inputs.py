@@ -42,9 +42,9 @@ def inputs(suite: Suite, libraries: Mapping[str, object], *, fresh: bool) -> dic
     digests = {name: str(version) for name, version in libraries.items() if version}
     digests |= {"python": platform.python_version(), "--fresh": str(fresh)}
     collections, first_stages, later = _entries(suite)
-    words = list(map(_of_dataset, collections))
+    words: list[str] = []
     for part in collections:
-        words += _of_judgments(part)
+        words += [*_of_dataset(part), *_of_judgments(part)]
     for part in first_stages:
         words += _texts(part.options)
     for part in later:
@@ -88,8 +88,12 @@ def _argument_files(parts: Sequence[Part], base_dir: Path) -> Iterator[Path]:
                     yield path
 
 
-def _of_dataset(part: Part) -> str:
-    return part.name.removeprefix("files:")
+def _of_dataset(part: Part) -> list[str]:
+    """Return the folder of a collection, and the file of the queries that are used of it."""
+    words = [part.name.removeprefix("files:")]
+    if isinstance(part.options, Mapping):
+        words += _texts(part.options.get("only"))
+    return words
 
 
 def _of_judgments(part: Part) -> Iterator[str]:

@@ -55,8 +55,7 @@ def build(
         rows = [row for row in rows if row.query.name in labels]
     failed = len(source.queries) - len(rows)
     if failed:
-        queries = counted(failed, "training query")
-        observer.note(f"the teacher did not answer {queries}, which are left out")
+        observer.note(f"left out, since the teacher did not answer: {counted(failed, 'query')}")
     train = [_list(recipe, source.datasets, row, labels) for row in rows]
     dev = _dev_lists(split, miner)
     facts = _facts(split, source, rows)._replace(dev_queries=len(dev), failed=failed)

@@ -71,11 +71,11 @@ def refuse(pairs: Sequence[Leak], portion: str, of: str = "training") -> None:
     """Raise DataError where there are leaks: it counts them and names the first pairs."""
     if not pairs:
         return
-    queries = counted(len({leak.training.name for leak in pairs}), f"{of} query")
+    queries = counted(len({leak.training.name for leak in pairs}), "query")
     fix = f"leave them out of the {of} data"
     if of == "training":
         fix = f"{fix}, or write `leaks: drop` in the recipe, which leaves them out and counts them"
-    lines = [f"{queries} would say beforehand what {portion} asks: {fix}"]
+    lines = [f"{queries} of {of} would say beforehand what {portion} asks: {fix}"]
     lines += [f"  {_sentence(leak, portion)}" for leak in pairs[:SHOWN]]
     if len(pairs) > SHOWN:
         lines.append(f"  and {len(pairs) - SHOWN} more")

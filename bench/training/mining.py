@@ -9,7 +9,6 @@ import yaml
 
 from bench import retrieval
 from bench.contract.candidates import QueryCandidates
-from bench.contract.part import Part
 from bench.core.errors import RerankerError
 from bench.core.note import Note
 from bench.core.progress import Observer
@@ -116,10 +115,3 @@ def _pipeline_of(group: Group) -> Planned:
                 raise RerankerError(f"{NAME}: {planned.status.reason}")
             return planned
     raise RerankerError(f"{NAME}: there is no pipeline")
-
-
-def first_stage_of(recipe: Recipe) -> Part:
-    """Return the first stage of the recipe's pipeline, as a suite lists it."""
-    from bench.suite.pipeline_entry import without_keep
-
-    return without_keep(recipe.negatives.pipeline[0])

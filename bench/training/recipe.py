@@ -176,6 +176,10 @@ class Recipe(Options):
         for key in ("load", "train", "name", "optional"):
             if key in (self.ltr or {}):
                 raise ValueError(f"ltr.{key}: the recipe says what is trained, and on what")
+        if len(self.data) > 1:
+            raise ValueError("data: an ltr is trained on one dataset")
+        if len(self.negatives.pipeline) > 1:
+            raise ValueError("negatives.from: an ltr comes right after a first stage")
 
     def _fits_teacher(self) -> None:
         is_taught = self.objective == "margin-mse"
@@ -194,6 +198,11 @@ class Recipe(Options):
         if self.loss is not None:
             return self.loss
         return next(iter(LOSSES[self.kind]), None)
+
+    @property
+    def first_stage(self) -> Part:
+        """The first stage of the pipeline that mines, as a suite lists it."""
+        return without_keep(self.negatives.pipeline[0])
 
     @property
     def base_dir(self) -> Path:

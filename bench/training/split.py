@@ -88,5 +88,6 @@ def _without_leaks(recipe: Recipe, portions: Portions) -> Sequence[JudgedQuery]:
     leaks.refuse(leaks.leaks(portions.dev, portions.test, documents=False), "test", "dev")
     rest = leaks.without(train, [*of_dev, *of_test])
     if not rest:
-        raise DataError(f"all {counted(len(train), 'training query')} leak into dev or test")
+        queries = counted(len(train), "query")
+        raise DataError(f"nothing is left to train on: {queries} leak into dev or test")
     return rest

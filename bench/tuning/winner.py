@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from bench.core.filenames import file_stem
 from bench.core.redaction import redacted
 from bench.core.version import version
 from bench.records.run import Run
+from bench.suite.moved import moved
 from bench.suite.suite import Suite
 from bench.tuning.candidates import LEARNED_ON
 from bench.tuning.outcome import Outcome, TimedPipeline
@@ -116,7 +116,7 @@ def _suite(
 ) -> dict[str, Any]:
     """Return a suite of the winner alone, with paths as seen from the folder of its file."""
     entry = entry_of(winner.chain, NAME, parts).to_entry()
-    moved = {
+    fields = {
         "name": f"{suite.name}-{NAME}",
         "datasets": [part.to_entry() for part in suite.datasets],
         "pipelines": [dict(entry)],
@@ -125,33 +125,7 @@ def _suite(
         "devices": list(suite.devices),
         "seed": suite.seed,
     }
-    return {key: _moved(value, suite.base_dir, out) for key, value in moved.items()}
-
-
-def _moved(value: Any, base_dir: Path, out: Path) -> Any:
-    """Return plain data with relative paths that lead to a file or folder of the suite as they are
-    seen from another folder.
-    """
-    if isinstance(value, Mapping):
-        return {
-            _moved_path(key, base_dir, out): _moved(inner, base_dir, out)
-            for key, inner in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_moved(inner, base_dir, out) for inner in value]
-    if isinstance(value, str):
-        return _moved_path(value, base_dir, out)
-    return value
-
-
-def _moved_path(word: str, base_dir: Path, out: Path) -> str:
-    kind = "files:" if word.startswith("files:") else ""
-    path, hash_, split = word.removeprefix(kind).partition("#")
-    is_path = kind or "/" in path
-    if not is_path or Path(path).is_absolute() or not (base_dir / path).exists():
-        return word
-    relative = os.path.relpath((base_dir / path).resolve(), out.resolve())
-    return f"{kind}{Path(relative).as_posix()}{hash_}{split}"
+    return {key: moved(value, suite.base_dir, out) for key, value in fields.items()}
 
 
 def _measured(pipeline: TimedPipeline) -> dict[str, object]:

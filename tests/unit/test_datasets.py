@@ -891,3 +891,19 @@ def test_a_text_that_is_no_number_is_refused(tmp_path: Path, value: str) -> None
     assert list(rows.documents) == ["d2"]
     with pytest.raises(DataError, match=r"docs\.jsonl:1: 'text' must be a string, a number"):
         rows.check({"d1"}, notes)
+
+
+def test_a_file_of_ids_leaves_their_queries_alone(tmp_path: Path) -> None:
+    whole = datasets.load("embedded:everyday", None, tmp_path)
+    names = sorted(whole.qrels)[:2]
+    (tmp_path / "ids.txt").write_text(f"{names[1]}\n\n{names[0]}\r\n")
+    part = datasets.load("embedded:everyday", {"only": "ids.txt"}, tmp_path)
+    assert sorted(part.queries) == names
+    assert part.qrels == {name: whole.qrels[name] for name in names}
+    assert part.identity["corpus_hash"] == whole.identity["corpus_hash"]
+    assert part.identity["qrels_hash"] != whole.identity["qrels_hash"]
+    (tmp_path / "ids.txt").write_text("nobody\n")
+    with pytest.raises(DataError, match=r"ids\.txt names 1 query .*'nobody'"):
+        datasets.load("embedded:everyday", {"only": "ids.txt"}, tmp_path)
+    with pytest.raises(DataError, match="cannot be read"):
+        datasets.load("embedded:everyday", {"only": "none.txt"}, tmp_path)

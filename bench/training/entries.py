@@ -1,0 +1,59 @@
+"""A model as a row of a suite: before its training, and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench import rerankers
+from bench.catalogue import entries
+from bench.contract.part import Part
+from bench.models import headers
+from bench.models.weights import Weights
+from bench.suite.moved import moved
+from bench.training.comparison import TRAINED, UNTUNED, path_from
+from bench.training.recipe import Recipe
+
+SCORERS = (headers.CLASSIFIER, "ForCausalLM")
+"""How the names of architectures end that give a pair a score."""
+ADAPTER = "adapter_config.json"
+
+
+def untuned(recipe: Recipe, out: Path) -> Part:
+    """Return the base of a recipe as a row. Weights without a head for pairs are a bi-encoder: as
+    a cross-encoder they would score by a head that nobody has trained.
+    """
+    base = str(recipe.base)
+    if base in entries.load():
+        return Part(base, {"name": UNTUNED})
+    kind = str(recipe.kind)
+    if kind == "cross-encoder" and not _has_head(recipe, base):
+        kind = "bi-encoder"
+    return Part(kind, moved({"name": UNTUNED, "model": base}, recipe.base_dir, out))
+
+
+def trained(recipe: Recipe, folder: Path, out: Path) -> Part:
+    """Return a trained model folder as a row; an adapter alone goes with its base."""
+    path = path_from(folder, out)
+    if (folder / ADAPTER).is_file():
+        options = {"name": TRAINED, "model": _weights(recipe), "adapter": path}
+        return Part(recipe.kind, moved(options, recipe.base_dir, out))
+    return Part(recipe.kind, {"name": TRAINED, "model": path})
+
+
+def _weights(recipe: Recipe) -> str:
+    """Return the weights of a base: what a suite names as the model."""
+    base = str(recipe.base)
+    entry = entries.load().get(base)
+    if entry is None:
+        return base
+    return str(entry.options["model"])
+
+
+def _has_head(recipe: Recipe, base: str) -> bool:
+    """Return whether weights have a layer that scores pairs; fetches those of the hub."""
+    options: Any = rerankers.build(recipe.kind, {"model": base}, "cpu", recipe.base_dir).options
+    folder = Weights(options.model, options.revision).fetch()
+    values = headers.config(base, folder) or {}
+    architectures: Any = values.get("architectures") or ()
+    return any(str(name).endswith(SCORERS) for name in architectures)
