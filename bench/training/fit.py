@@ -285,7 +285,8 @@ def dev_check(plan: Plan, data: TrainingData) -> Callable[[Any], float]:
         place = plan.device.partition(":")[0]
         is_half = plan.dtype == "bfloat16"
         with torch.no_grad(), torch.autocast(place, torch.bfloat16, enabled=is_half):
-            scored = [(row, plan.kind.score(model, row, DEV_PAIRS)) for row in data.dev]
+            rows = [row for row in data.dev if row.documents]
+            scored = [(row, plan.kind.score(model, row, DEV_PAIRS)) for row in rows]
         if not all(np.isfinite(scores).all() for _, scores in scored):
             raise RerankerError(
                 "the model's scores are no numbers any more: give a lower rate than "

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bench.core.errors import RerankerError
 from bench.models.quiet import quiet
@@ -142,7 +142,18 @@ class Watch:
         self._saved = time.monotonic()
 
 
-def open_trainer(plan: Plan, model: Any, watch: Watch) -> Any:
+class Follows(Protocol):
+    """What a trainer tells of its steps and checkpoints."""
+
+    workplace: Workplace
+    progress: Progress
+
+    def end_step(self, step: int, model: Any) -> tuple[bool, bool]: ...
+
+    def end_save(self, checkpoint: Path) -> None: ...
+
+
+def open_trainer(plan: Plan, model: Any, watch: Follows) -> Any:
     """Return sentence-transformers' trainer of a kind of model, ready to train."""
     import sentence_transformers
     from datasets import Dataset
@@ -200,7 +211,7 @@ def _trainer_class(base: Any) -> Any:
     class Trainer(base):  # type: ignore[misc]
         """See `_trainer_class`."""
 
-        def follow(self, watch: Watch) -> None:
+        def follow(self, watch: Follows) -> None:
             self.watch = watch
             self.remove_callback(PrinterCallback)
             self.add_callback(Follower(self))

@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,10 @@ from bench.core.errors import BenchError, DataError, RerankerError, SuiteError
 from bench.core.progress import Observer
 from bench.models.weights import file_hash
 from bench.training.checkpoints import CurvePoint, Progress
-from bench.training.fit import fit, read_log
-from bench.training.lists import TrainingData
+from bench.training.estimate import estimate
+from bench.training.fit import begin, dev_check, fit, plan_of, read_log
+from bench.training.lists import TrainingData, TrainingList
+from bench.training.network import Base
 from bench.training.recipe import LOSSES
 from tests.support import made_training
 
@@ -188,6 +192,36 @@ def test_without_dev_queries_there_is_no_best_step(tmp_path: Path) -> None:
     empty = TrainingData(data.train, [], {}, data.positives, data.facts)
     with pytest.raises(DataError, match="no dev queries"):
         fit(made_training.recipe(), empty, tmp_path / "model", Observer(), "cpu")
+
+
+def test_dev_queries_without_candidates_count_as_failures() -> None:
+    data = made_training.data()
+    first, *others = data.dev
+    empty = first._replace(doc_ids=[], documents=[], labels=[])
+    base = Base(made_training.recipe(), "cpu")
+    plan = plan_of(base.recipe, data, base)
+    model = begin(base)
+    values = dev_check(plan, replace(data, dev=others, dev_qrels=judged(data, others)))(model)
+    with_it = dev_check(plan, replace(data, dev=[empty, *others]))(model)
+    assert with_it == pytest.approx(values * len(others) / len(data.dev))
+
+
+def judged(data: TrainingData, rows: Sequence[TrainingList]) -> dict[str, dict[str, int]]:
+    """Return the judgments of some dev queries."""
+    return {row.query_id: dict(data.dev_qrels[row.query_id]) for row in rows}
+
+
+def test_an_estimate_counts_pairs_steps_and_checks(tmp_path: Path) -> None:
+    recipe, data = made_training.recipe(), made_training.data()
+    expected = estimate(recipe, data, "cpu")
+    fitted = fit(recipe, data, tmp_path / "model", Observer(), "cpu")
+    assert expected.steps == fitted.planned
+    assert expected.checks == len(fitted.curve)
+    assert expected.pairs == 2 * sum(len(row.documents) for row in data.train)
+    assert expected.dev_pairs == sum(len(row.documents) for row in data.dev)
+    assert expected.seconds > 0
+    # random weights alone
+    assert expected.memory > 100_000
 
 
 def test_layers_that_the_base_lacks_are_named(tmp_path: Path) -> None:
