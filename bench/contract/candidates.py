@@ -6,13 +6,22 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench.contract.index_facts import IndexFacts
+from bench.core.long_array import LongArray
 from bench.core.note import Note
 from bench.datasets.base import content_hash
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+AT_ONCE = 250_000
+"""Documents of rankings that are in memory together."""
 
 
 @dataclass(frozen=True)
@@ -43,30 +52,100 @@ def finite(rows: Iterable[tuple[str, float]]) -> QueryCandidates:
     )
 
 
+class Block(NamedTuple):
+    """Rankings of some queries, end to end: those of query i are at `ends[i - 1]` to `ends[i]`.
+    `codes` are the places of documents in `names`; shapes (queries,), (documents,), (documents,).
+    """
+
+    query_ids: Sequence[str]
+    ends: NDArray[np.int64]
+    names: Sequence[str]
+    codes: NDArray[np.int32]
+    scores: NDArray[np.float64]
+
+
 class Compact(Mapping[str, QueryCandidates]):
     """Rankings by query id, kept as numbers, 12 bytes a document: its place in a list of ids, and
     its score. A query's ranking is made when it is asked for, so that millions of documents are no
-    millions of objects.
+    millions of objects; what does not fit in some megabytes is in a temporary file.
     """
 
-    def __init__(self, rankings: Iterable[tuple[str, QueryCandidates]]) -> None:
+    def __init__(self, rankings: Iterable[tuple[str, QueryCandidates]] = ()) -> None:
         numbers: dict[str, int] = {}
-        self._codes = array("i")
-        self._scores = array("d")
-        self._bounds: dict[str, tuple[int, int]] = {}
+        self._codes = LongArray("i")
+        self._scores = LongArray("d")
+        self._places: dict[str, int] = {}
+        self._ends = array("q")
         for query_id, ranking in rankings:
-            start = len(self._codes)
             self._codes.extend(
                 [numbers.setdefault(doc_id, len(numbers)) for doc_id in ranking.doc_ids]
             )
             self._scores.extend(ranking.scores)
-            self._bounds[query_id] = (start, len(self._codes))
-        self._names = list(numbers)
+            self._places[query_id] = len(self._places)
+            self._ends.append(len(self._codes))
+        self.names: Sequence[str] = list(numbers)
+        """The ids of all documents, each once."""
+
+    @classmethod
+    def of_blocks(cls, blocks: Iterable[Block]) -> Compact:
+        """Return the rankings of blocks, no query of which is in two of them."""
+        import numpy as np
+
+        rankings = cls()
+        numbers: dict[str, int] = {}
+        for block in blocks:
+            translated = np.zeros(len(block.names), dtype=np.int32)
+            for code in np.unique(block.codes).tolist():
+                translated[code] = numbers.setdefault(block.names[code], len(numbers))
+            before = len(rankings._codes)
+            rankings._codes.add_bytes(translated[block.codes].tobytes())
+            rankings._scores.add_bytes(block.scores.astype(np.float64, copy=False).tobytes())
+            rankings._ends.frombytes((block.ends + before).astype(np.int64).tobytes())
+            for query_id in block.query_ids:
+                rankings._places[query_id] = len(rankings._places)
+        rankings.names = list(numbers)
+        return rankings
+
+    def blocks(self, documents: int = AT_ONCE) -> Iterator[Block]:
+        """Yield the rankings in their order, of some queries at a time, with so many documents
+        together, or one query's.
+        """
+        import numpy as np
+
+        query_ids = list(self._places)
+        ends = np.frombuffer(self._ends, dtype=np.int64)
+        first = 0
+        while first < len(ends):
+            before = int(ends[first - 1]) if first else 0
+            last = int(np.searchsorted(ends, before + documents, side="right"))
+            last = max(last, first + 1)
+            end = int(ends[last - 1])
+            yield Block(
+                query_ids[first:last],
+                ends[first:last] - before,
+                self.names,
+                np.frombuffer(self._codes.stretch(before, end), dtype=np.int32),
+                np.frombuffer(self._scores.stretch(before, end), dtype=np.float64),
+            )
+            first = last
 
     def __getitem__(self, query_id: str) -> QueryCandidates:
-        start, end = self._bounds[query_id]
-        names = [self._names[code] for code in self._codes[start:end]]
-        return QueryCandidates(tuple(names), tuple(self._scores[start:end]))
+        start, end = self._bounds(query_id)
+        names = self.names
+        doc_ids = tuple([names[code] for code in self._codes.stretch(start, end).tolist()])
+        return QueryCandidates(doc_ids, tuple(self._scores.stretch(start, end)))
+
+    def length(self, query_id: str) -> int:
+        """Return how many documents a query has."""
+        start, end = self._bounds(query_id)
+        return end - start
+
+    def _bounds(self, query_id: str) -> tuple[int, int]:
+        place = self._places[query_id]
+        start = 0
+        if place:
+            start = self._ends[place - 1]
+        return start, self._ends[place]
 
     @property
     def documents(self) -> int:
@@ -74,13 +153,13 @@ class Compact(Mapping[str, QueryCandidates]):
         return len(self._codes)
 
     def __contains__(self, query_id: object) -> bool:
-        return query_id in self._bounds
+        return query_id in self._places
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._bounds)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._bounds)
+        return len(self._places)
 
 
 Source = Mapping[str, object]

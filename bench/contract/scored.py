@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.contract.identity import Fields
+from bench.core.long_array import LongArray
 from bench.core.note import Note
 
 if TYPE_CHECKING:
@@ -37,13 +40,62 @@ class PairCounts:
         )
 
 
+class ScoresByQuery(MutableMapping[str, "Scores"]):
+    """The scores of each query, 8 bytes a document, most of them in a temporary file where there
+    are millions. An array is made when it is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._scores = LongArray("d")
+        self._places: dict[str, int] = {}
+        self._bounds = array("q")
+
+    def __setitem__(self, query_id: str, scores: Scores) -> None:
+        import numpy as np
+
+        start = len(self._scores)
+        self._scores.add_bytes(np.ascontiguousarray(scores, dtype=np.float64).tobytes())
+        self._places[query_id] = len(self._bounds)
+        self._bounds.extend((start, len(self._scores)))
+
+    def __getitem__(self, query_id: str) -> Scores:
+        import numpy as np
+
+        place = self._places[query_id]
+        numbers = self._scores.stretch(self._bounds[place], self._bounds[place + 1])
+        scores: Scores = np.frombuffer(numbers, dtype=np.float64)
+        return scores
+
+    def __delitem__(self, query_id: str) -> None:
+        del self._places[query_id]
+
+    def __contains__(self, query_id: object) -> bool:
+        return query_id in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def clear(self) -> None:
+        """Forget everything, the file included."""
+        self._scores, self._bounds = LongArray("d"), array("q")
+        self._places = {}
+
+    def put_in_order(self, query_ids: Iterable[str]) -> None:
+        """Let the queries come in this order, and no others."""
+        places = self._places
+        self._places = {name: places[name] for name in query_ids if name in places}
+
+
 @dataclass
 class Scored:
     """The result of the quality pass: scores per query, failed queries with their reasons, how much
     came from the cache, and the cost: in all, and by query where the reranker knows.
     """
 
-    scores: dict[str, Scores] = field(default_factory=dict)
+    scores: MutableMapping[str, Scores] = field(default_factory=ScoresByQuery)
     failures: dict[str, str] = field(default_factory=dict)
     cached: set[str] = field(default_factory=set)
     """The queries whose scores came from the cache."""

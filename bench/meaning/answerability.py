@@ -7,7 +7,7 @@ to be scored again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -140,11 +140,11 @@ def answerability(
     return [_of_table(run, table, own, SIGNALS, mapped=True) for table in tables]
 
 
-def top_score(run: Run, row: Row) -> Answerability:
-    """Return what the top score alone says of a row. Raises RecordError where the run keeps no
-    scores of it, or no judgments.
+def top_score(run: Run, row: Row, only: Collection[str] | None = None) -> Answerability:
+    """Return what the top score alone says of a row, by all queries or by some. Raises RecordError
+    where the run keeps no scores of it, or no judgments.
     """
-    return _of_table(run, judged_scores(run, row), run.seed, {TOP: top}, mapped=False)
+    return _of_table(run, judged_scores(run, row, only), run.seed, {TOP: top}, mapped=False)
 
 
 def _of_table(

@@ -37,7 +37,10 @@ TAIL_ALLOWANCE = 1.15
 """Simulated (benchmarks/gate_power.py): 95 % hold from 20 queries on where half of them do not move
 and the others have heavy tails, from 49 on where four of five do not move.
 """
-_BLOCK = 4_000_000  # random numbers drawn at once: bounds the memory of a resampling at some 32 MB
+_BLOCK = 250_000
+"""Random numbers drawn at once, and four megabytes of memory. A stream of them is the same however
+it is cut.
+"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Difference:
         return (self.low > 0 or self.high < 0) and self.p >= ALPHA
 
 
-def estimate(values: Sequence[float], seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+def estimate(
+    values: Sequence[float] | Vector, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate:
     """Mean and interval of per-query values, shape (queries,)."""
     import numpy as np
 
@@ -103,7 +108,7 @@ def difference(new: Sequence[float], old: Sequence[float], seed: int = 0) -> Dif
             f"{len(new)} values against {len(old)}: a paired difference needs the same queries"
         )
     delta = np.asarray(new, dtype=np.float64) - np.asarray(old, dtype=np.float64)
-    around = estimate(list(delta), seed)
+    around = estimate(delta, seed)
     wins, losses = int((delta > 0).sum()), int((delta < 0).sum())
     p = permutation_p(delta, seed)
     return Difference(

@@ -14,8 +14,9 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -28,6 +29,7 @@ from bench.ranking import trec_rows, trec_stretches
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from bench.ranking.trec_order import RunContent
 
@@ -61,43 +63,88 @@ def read_content(path: Path | str) -> RunContent:
         raise DataError.at(path, line, str(error)) from error
 
 
-def read_pieces(path: Path | str) -> Iterator[pd.DataFrame]:
+@dataclass
+class Tally:
+    """Counts the queries and the documents of a run as it is read."""
+
+    queries: int = 0
+    documents: int = 0
+
+
+def read_pieces(
+    path: Path | str, only: Collection[str] | None = None, tally: Tally | None = None
+) -> Iterator[pd.DataFrame]:
     """Yield the rows of a run that `write_run` wrote, in its order, some thousand queries at a time
     and each of them whole: columns query and document (categories), score, and rank in its query.
+    Where `only` names queries, those of others are left out; `tally` counts all.
 
     Raises DataError as `read_run` does; nothing is sorted and no list is checked for repeated
     documents.
     """
-    import pandas as pd
+    counts = tally or Tally()
+    wanted = None if only is None else sorted(only)
+    for piece in _whole_queries(Path(path)):
+        query_ids = piece["query"]
+        counts.documents += piece.num_rows
+        counts.queries += _changes(query_ids) + 1
+        if wanted is not None:
+            piece = _rows_of(piece, wanted)
+        if piece.num_rows:
+            yield _with_ranks(piece)
 
-    path = Path(path)
-    rest: pd.DataFrame | None = None
+
+def _whole_queries(path: Path) -> Iterator[pa.Table]:
+    """Yield the rows of a run, piece by piece, each query in one of them."""
+    import pyarrow as pa
+
+    rest: pa.Table | None = None
     rows_before = 0
     for batch in trec_stretches.pieces(path):
         if batch is None:
             # something about the file needs a closer look, which reads it from its beginning
-            rest = _closely(path).iloc[rows_before:]
+            rest = _closely(path).slice(rows_before)
             break
-        rows = batch if rest is None else pd.concat([rest, batch], ignore_index=True)
-        last = rows["query"].ne(rows["query"].iloc[-1]).to_numpy().nonzero()[0]
-        end = int(last[-1]) + 1 if len(last) else 0
-        rest = rows.iloc[end:]
+        rows = batch if rest is None else pa.concat_tables([rest, batch])
+        end = trec_stretches.start_of_last(rows["query"])
+        rest = rows.slice(end)
         rows_before += end
         if end:
-            yield _with_ranks(rows.iloc[:end])
-    if rest is not None and len(rest):
-        yield _with_ranks(rest)
+            yield rows.slice(0, end)
+    if rest is not None and rest.num_rows:
+        yield rest
 
 
-def _closely(path: Path) -> pd.DataFrame:
-    import pandas as pd
+def _closely(path: Path) -> pa.Table:
+    import pyarrow as pa
 
     rows = trec_rows.read(path)
-    return pd.DataFrame({"query": rows.query_ids, "document": rows.doc_ids, "score": rows.scores})
+    columns = {"query": rows.query_ids, "document": rows.doc_ids}
+    table = {name: pa.array(cells, pa.string()) for name, cells in columns.items()}
+    return pa.table({**table, "score": pa.array(rows.scores, pa.float64())})
 
 
-def _with_ranks(rows: pd.DataFrame) -> pd.DataFrame:
-    table = rows.astype({"query": "category", "document": "category"})
+def _changes(names: pa.ChunkedArray) -> int:
+    """Return how often another name follows in a column."""
+    import pyarrow.compute as pc
+
+    if len(names) < 2:
+        return 0
+    return int(pc.sum(pc.not_equal(names[1:], names[:-1])).as_py())
+
+
+def _rows_of(rows: pa.Table, query_ids: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.is_in(rows["query"], value_set=pa.array(query_ids, pa.string())))
+
+
+def _with_ranks(rows: pa.Table) -> pd.DataFrame:
+    import pyarrow as pa
+
+    columns = {"query": rows["query"], "document": rows["document"]}
+    names = {name: cells.combine_chunks().dictionary_encode() for name, cells in columns.items()}
+    table: pd.DataFrame = pa.table({**names, "score": rows["score"]}).to_pandas()
     table["rank"] = table.groupby("query", sort=False, observed=True).cumcount() + 1
     return table
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.contract.candidates import Compact, QueryCandidates
+from bench.contract.candidates import Block, Compact, QueryCandidates
 from bench.core.note import Code, Note, note
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class RunContent:
     its rank) than another one; `repeated` counts the rows that were there before, alike.
     """
 
-    by_query: Mapping[str, QueryCandidates]
+    by_query: Compact
     contradicted: frozenset[str] = frozenset()
     repeated: int = 0
     has_scores: bool = True
@@ -72,15 +72,15 @@ def joined(parts: Iterable[RunContent]) -> RunContent:
     repeated = 0
     has_scores = True
 
-    def rankings() -> Iterator[tuple[str, QueryCandidates]]:
+    def blocks() -> Iterator[Block]:
         nonlocal repeated, has_scores
         for part in parts:
             contradicted.update(part.contradicted)
             repeated += part.repeated
             has_scores = part.has_scores
-            yield from part.by_query.items()
+            yield from part.by_query.blocks()
 
-    by_query = Compact(rankings())
+    by_query = Compact.of_blocks(blocks())
     return RunContent(by_query, frozenset(contradicted), repeated, has_scores)
 
 
@@ -105,8 +105,14 @@ def ordered(rows: Rows) -> RunContent:
         ranks = np.asarray(rows.ranks, dtype=np.float64)
         in_order = (codes, scores, ranks) if order is None else (codes[order], scores, ranks[order])
         contradicted = frozenset(query_ids[code] for code in _contradicted(*in_order))
-    ends = np.cumsum(np.bincount(codes, minlength=len(query_ids))).tolist()
-    by_query = Compact(zip(query_ids, _rankings(query_ids, docs, scores, ends), strict=True))
+    ends = np.cumsum(np.bincount(codes, minlength=len(query_ids)))
+    numbers = docs.indices.to_numpy(zero_copy_only=False)
+    names = docs.dictionary.to_pylist()
+    block = Block(query_ids, ends, names, numbers, scores)
+    if _has_repeats(block):
+        by_query = Compact(zip(query_ids, _without_repeats(block), strict=True))
+    else:
+        by_query = Compact.of_blocks([block])
     repeated = len(scores) - by_query.documents
     return RunContent(by_query, contradicted, repeated, rows.has_scores)
 
@@ -122,18 +128,29 @@ def _encoded(names: Any) -> Any:
     return pa.array(names, pa.string()).dictionary_encode()
 
 
-def _rankings(
-    query_ids: Sequence[str], docs: Any, scores: NDArray[np.float64], ends: Sequence[int]
-) -> Iterator[QueryCandidates]:
-    """Yield each query's ranking from columns in order, one after the other. Every document's id is
-    one object, however often it is ranked. Raises RepeatedDocument.
+def _has_repeats(block: Block) -> bool:
+    """Return whether a query lists a document twice."""
+    import numpy as np
+
+    owners = np.repeat(np.arange(len(block.ends)), np.diff(block.ends, prepend=0))
+    pairs = np.sort(owners * max(1, len(block.names)) + block.codes)
+    return bool((pairs[1:] == pairs[:-1]).any())
+
+
+def _without_repeats(block: Block) -> Iterator[QueryCandidates]:
+    """Yield each query's ranking without the rows that were there before, which are next to each
+    other. Raises RepeatedDocument for others.
     """
-    names = docs.dictionary.to_pylist()
-    numbers = docs.indices.to_numpy(zero_copy_only=False)
-    for query_id, start, end in zip(query_ids, [0, *ends], ends, strict=False):
-        doc_ids = tuple(names[number] for number in numbers[start:end].tolist())
-        ranking = QueryCandidates(doc_ids, tuple(scores[start:end].tolist()))
-        yield ranking if len(set(doc_ids)) == len(doc_ids) else _without_repeats(query_id, ranking)
+    ends = block.ends.tolist()
+    for query_id, start, end in zip(block.query_ids, [0, *ends], ends, strict=False):
+        doc_ids = [block.names[number] for number in block.codes[start:end].tolist()]
+        pairs = list(dict.fromkeys(zip(doc_ids, block.scores[start:end].tolist(), strict=True)))
+        counts = Counter(doc_id for doc_id, _ in pairs)
+        if len(counts) < len(pairs):
+            raise RepeatedDocument(query_id, counts.most_common(1)[0][0])
+        yield QueryCandidates(
+            tuple(doc_id for doc_id, _ in pairs), tuple(score for _, score in pairs)
+        )
 
 
 def ranked(
@@ -141,17 +158,6 @@ def ranked(
 ) -> Mapping[str, QueryCandidates]:
     """Return each query's ranked list, as `ordered` does, from columns without ranks."""
     return ordered(Rows(query_ids, doc_ids, scores)).by_query
-
-
-def _without_repeats(query_id: str, ranking: QueryCandidates) -> QueryCandidates:
-    """Return the ranking without the rows that were there before, which are next to each other.
-    Raises RepeatedDocument for others.
-    """
-    pairs = list(dict.fromkeys(zip(ranking.doc_ids, ranking.scores, strict=True)))
-    doc_id, count = Counter(doc_id for doc_id, _ in pairs).most_common(1)[0]
-    if count > 1:
-        raise RepeatedDocument(query_id, doc_id)
-    return QueryCandidates(tuple(doc_id for doc_id, _ in pairs), tuple(score for _, score in pairs))
 
 
 def _contradicted(

@@ -13,7 +13,6 @@ from bench.ranking import trec_rows
 from bench.ranking.trec_order import Rows
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 STRETCH = 2**23
@@ -38,7 +37,7 @@ def whole_queries(path: Path) -> Iterator[Rows]:
     for layout, table in _tables(path):
         if rest is not None:
             table = pa.concat_tables([rest, table])
-        end = _start_of_last_query(table)
+        end = start_of_last(table["query_id"])
         rest = table.slice(end)
         if end:
             yield _unseen(table.slice(0, end), layout, seen)
@@ -58,13 +57,15 @@ def _unseen(table: pa.Table, layout: Sequence[str], seen: set[str]) -> Rows:
     return rows
 
 
-def _start_of_last_query(table: pa.Table) -> int:
-    """Return the row from which on all are of the last row's query."""
+def start_of_last(names: pa.ChunkedArray) -> int:
+    """Return the row from which on all have the last row's name; 0 where there are no rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    query_ids = table["query_id"].cast(pa.string())
-    others = pc.indices_nonzero(pc.not_equal(query_ids, query_ids[-1]))
+    if not len(names):
+        return 0
+    names = names.cast(pa.string())
+    others = pc.indices_nonzero(pc.not_equal(names, names[-1]))
     if not len(others):
         return 0
     return int(others[-1].as_py()) + 1
@@ -116,7 +117,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
         raise Irregular("damage") from error
 
 
-def pieces(path: Path) -> Iterator[pd.DataFrame | None]:
+def pieces(path: Path) -> Iterator[pa.Table | None]:
     """Yield query, document and score of a run as `write_run` writes it, some thousand rows at a
     time; at last None where anything about the file needs a closer look.
     """
@@ -125,7 +126,7 @@ def pieces(path: Path) -> Iterator[pd.DataFrame | None]:
     try:
         with pa.input_stream(str(path), compression="detect") as stream:
             for batch in _reader(stream):
-                yield batch.to_pandas()
+                yield pa.Table.from_batches([batch])
     except (pa.ArrowInvalid, OSError):
         yield None
 
@@ -139,7 +140,8 @@ def _reader(stream: Any) -> Any:
     return csv.open_csv(
         stream,
         read_options=csv.ReadOptions(
-            column_names=["query", "q0", "document", "rank", "score", "tag"]
+            column_names=["query", "q0", "document", "rank", "score", "tag"],
+            block_size=STRETCH // 2,
         ),
         parse_options=csv.ParseOptions(
             delimiter=" ", quote_char=False, double_quote=False, newlines_in_values=False

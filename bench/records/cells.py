@@ -39,6 +39,57 @@ class Column(NamedTuple):
         return pa.type_for_alias(self.kind)
 
 
+def are_sound(data: pa.Table, columns: Mapping[str, Column]) -> bool:
+    """Return whether cells are surely what their columns can hold. `check_cells` looks closer where
+    this is false, and says what is wrong.
+    """
+    if "nanoseconds" in columns:
+        return False
+    for name, column in columns.items():
+        if name not in data.column_names:
+            if column.required:
+                return False
+        elif not _is_sound(data[name], column):
+            return False
+    return "measure" not in columns or _are_in_range(data)
+
+
+def _is_sound(cells: pa.ChunkedArray, column: Column) -> bool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = cells.type
+    if column.required and cells.null_count:
+        return False
+    if column.kind in TEXTS:
+        if pa.types.is_dictionary(kind):
+            names = [chunk.dictionary for chunk in cells.chunks]
+            return kind.value_type == pa.string() and not any(own.null_count for own in names)
+        return bool(kind == pa.string())
+    if column.kind == "bool":
+        return bool(pa.types.is_boolean(kind))
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return False
+    if column.required and not pc.all(pc.is_finite(cells), min_count=0).as_py():
+        return False
+    if column.minimum == float("-inf"):
+        return True
+    return not pc.any(pc.less(cells, column.minimum)).as_py()
+
+
+def _are_in_range(data: pa.Table) -> bool:
+    """Return whether each value is one that its measure can have."""
+    import pyarrow.compute as pc
+
+    for name in pc.unique(data["measure"]).to_pylist():
+        low, high = value_range(name)
+        values = data["value"].filter(pc.equal(data["measure"], name))
+        bounds = pc.min_max(values).as_py()
+        if bounds["min"] < low - ROUNDING or bounds["max"] > high + ROUNDING:
+            return False
+    return True
+
+
 def check_cells(path: Path, frame: pd.DataFrame, columns: Mapping[str, Column]) -> None:
     """Raise RecordError naming the file, the column and, for a number, the trial and query of the
     first cell that its column cannot hold.

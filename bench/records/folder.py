@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,23 +203,22 @@ class RunFolder:
         self._refuse_cut(trial_id, len(rankings), documents)
         return rankings
 
-    def ranking_pieces(self, trial_id: str) -> Iterator[pd.DataFrame]:
+    def ranking_pieces(
+        self, trial_id: str, only: Collection[str] | None = None
+    ) -> Iterator[pd.DataFrame]:
         """Yield the same as tables, some thousand queries at a time: columns query, document,
-        score and rank (from 1), best first. Yields nothing where the run holds no ranking of the
-        trial.
+        score and rank (from 1), best first; of all queries, or of some. Yields nothing where the
+        run holds no ranking of the trial.
 
         Raises RecordError as `ranking` does, once all are read.
         """
-        from bench.ranking.trec import read_pieces
+        from bench.ranking.trec import Tally, read_pieces
 
         if not self.has_ranking(trial_id):
             return
-        queries = documents = 0
-        for piece in read_pieces(ranking_path(self.folder, trial_id)):
-            queries += piece["query"].nunique()
-            documents += len(piece)
-            yield piece
-        self._refuse_cut(trial_id, queries, documents)
+        tally = Tally()
+        yield from read_pieces(ranking_path(self.folder, trial_id), only, tally)
+        self._refuse_cut(trial_id, tally.queries, tally.documents)
 
     def has_ranking(self, trial_id: str) -> bool:
         """Return whether the ranking of a trial is in the folder."""

@@ -5,7 +5,7 @@ score is worth.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -109,18 +109,19 @@ class JudgedScores:
         return np.array(counts, dtype=np.int64)
 
 
-def judged_scores(run: Run, row: Row) -> JudgedScores:
-    """Return the scores and grades of a row. Queries whose call failed are not among them.
+def judged_scores(run: Run, row: Row, only: Collection[str] | None = None) -> JudgedScores:
+    """Return the scores and grades of a row, of all queries or of some. Queries whose call failed
+    are not among them.
 
     Raises RecordError where the run keeps no scores of it, as older ones.
     """
-    lists = run.scores_of(row.trial.id)
+    lists = run.scores_of(row.trial.id, only)
     if not lists:
         raise RecordError(
             f"{run.folder}: keeps no scores of {row.trial.label}: run the suite again without "
             f"`store_scores: false`"
         )
-    return joined(run, row, lists, qrels_of(run, row.trial.dataset))
+    return joined(run, row, lists, qrels_of(run, row.trial.dataset, only), only)
 
 
 def all_judged_scores(run: Run) -> list[JudgedScores]:
@@ -152,19 +153,27 @@ def rows_named(run: Run, name: str) -> list[Row]:
     return named
 
 
-def qrels_of(run: Run, dataset: str) -> Qrels:
-    """Return the judgments of a dataset's measured queries. Raises RecordError where the run keeps
-    none, as older ones.
+def qrels_of(run: Run, dataset: str, only: Collection[str] | None = None) -> Qrels:
+    """Return the judgments of a dataset's measured queries, or of some of them. Raises RecordError
+    where the run keeps none, as older ones.
     """
     judged = run.judgments
     judged = judged[judged["dataset"] == dataset]
+    if only is not None:
+        judged = judged[judged["query"].isin(only)]
     if judged.empty:
         refuse_unjudged(run)
         raise RecordError(f"{run.folder}: keeps no judgments of {dataset}: {REPEAT}")
     return qrels_in(judged)
 
 
-def joined(run: Run, row: Row, lists: Mapping[str, QueryCandidates], qrels: Qrels) -> JudgedScores:
+def joined(
+    run: Run,
+    row: Row,
+    lists: Mapping[str, QueryCandidates],
+    qrels: Qrels,
+    only: Collection[str] | None = None,
+) -> JudgedScores:
     """Return the scores of a row next to the grades of its documents."""
     import numpy as np
 
@@ -182,7 +191,7 @@ def joined(run: Run, row: Row, lists: Mapping[str, QueryCandidates], qrels: Qrel
     values = np.array(scores)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     scale = scale_of(values, offsets)
-    if scale is Scale.SCORES and _are_redealt(lists, _first_stage_lists(run, row)):
+    if scale is Scale.SCORES and _are_redealt(lists, _first_stage_lists(run, row, only)):
         scale = Scale.REDEALT
     return JudgedScores(
         row,
@@ -236,14 +245,16 @@ def _in_equal_steps(scores: FloatArray, offsets: IntArray, *, reciprocals: bool)
     return pairs >= COMPARED
 
 
-def _first_stage_lists(run: Run, row: Row) -> Mapping[str, QueryCandidates]:
+def _first_stage_lists(
+    run: Run, row: Row, only: Collection[str] | None
+) -> Mapping[str, QueryCandidates]:
     """Return the first stage's own scores of a row's candidates; nothing for its own row."""
     if row.trial.is_first_stage:
         return {}
     key = (row.trial.dataset, row.trial.first_stage, row.trial.depth)
     for other in run.groups[key]:
         if other.trial.is_first_stage:
-            return run.scores_of(other.trial.id)
+            return run.scores_of(other.trial.id, only)
     return {}
 
 

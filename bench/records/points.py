@@ -12,7 +12,8 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.identity import Fields
@@ -31,6 +32,7 @@ from bench.records.tables import DEPTHS, SYSTEM, of_measure, read_stretches
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 Records = Mapping[str, Record | ArchitectureRecord]
 
@@ -87,7 +89,9 @@ class Qualities:
     def __init__(self, run: RunFolder, measure: str) -> None:
         failed = {trial_id for trial_id, record in run.records.items() if record.mostly_failed}
         self._curves = {
-            key: values for key, values in _curves(run, measure) if key[0].trial not in failed
+            key: values
+            for key, values in _curves(run, measure).items()
+            if key[0].trial not in failed
         }
         self._at = dict(self._curves)
         for trial_id, record in run.records.items():
@@ -112,24 +116,43 @@ class Qualities:
         return dict(sorted(means.items()))
 
 
-def _curves(run: RunFolder, measure: str) -> Iterator[tuple[tuple[System, int], QueryValues]]:
-    """Yield the values of each system and depth in the table `depths`, which is read some rows at a
-    time.
+def _curves(run: RunFolder, measure: str) -> dict[tuple[System, int], QueryValues]:
+    """Return the values of each system and depth in the table `depths`, which is read some rows at
+    a time.
     """
-    query_ids: dict[tuple[System, int], list[str]] = {}
-    values: dict[tuple[System, int], array[float]] = {}
-    # a query's id is one object, however many depths have it
-    names: dict[str, str] = {}
+    curves: dict[tuple[System, int], QueryValues] = {}
+    for key, members in groupby(_parts(run, measure), key=itemgetter(0)):
+        query_ids: list[str] = []
+        values = array("d")
+        for _, rows in members:
+            query_ids += rows["query"].to_pylist()
+            values.frombytes(rows["value"].to_numpy().tobytes())
+        if key in curves or len(set(query_ids)) < len(query_ids):
+            by_query = {**curves.get(key, {}), **dict(zip(query_ids, values, strict=True))}
+            query_ids, values = list(by_query), array("d", by_query.values())
+        curves[key] = QueryValues(run.places.of(query_ids), values)
+    return curves
+
+
+def _parts(run: RunFolder, measure: str) -> Iterator[tuple[tuple[System, int], pa.Table]]:
+    """Yield the rows of a measure in the table `depths`, those next to each other that are of one
+    system and depth.
+    """
+    import numpy as np
+
+    names = [*SYSTEM, "depth"]
     for rows in read_stretches(run.folder, DEPTHS):
-        frame = of_measure(rows, measure).to_pandas()
-        for (*cells, depth), part in frame.groupby([*SYSTEM, "depth"], dropna=False, sort=False):
-            key = (_system(*cells), int(depth))
-            own = query_ids.setdefault(key, [])
-            own += [names.setdefault(query, query) for query in part["query"]]
-            values.setdefault(key, array("d")).extend(part["value"].tolist())
-    for key, own in query_ids.items():
-        by_query = dict(zip(own, values[key], strict=True))
-        yield key, QueryValues(run.places.of(list(by_query)), array("d", by_query.values()))
+        rows = of_measure(rows, measure).combine_chunks()
+        is_new = np.zeros(rows.num_rows, dtype=bool)
+        is_new[:1] = True
+        for name in names:
+            cells = rows[name].dictionary_encode(null_encoding="encode").combine_chunks()
+            codes = cells.indices.to_numpy()
+            is_new[1:] |= codes[1:] != codes[:-1]
+        starts = np.flatnonzero(is_new).tolist()
+        for start, end in pairwise([*starts, rows.num_rows]):
+            cells = [rows[name][start].as_py() for name in names]
+            yield (_system(*cells[:-1]), int(cells[-1])), rows.slice(start, end - start)
 
 
 def measured(run: RunFolder, *, architectures: bool = False) -> tuple[Point, ...]:

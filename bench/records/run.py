@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -80,9 +80,11 @@ class Run(RunFolder):
         """
         return self._table(LOSSES)
 
-    def scores_of(self, trial_id: str) -> Mapping[str, QueryCandidates]:
+    def scores_of(
+        self, trial_id: str, only: Collection[str] | None = None
+    ) -> Mapping[str, QueryCandidates]:
         """Return the scores of one trial, as `bench.records.scores.read_scores` does."""
-        return read_scores(self.folder, trial_id)
+        return read_scores(self.folder, trial_id, only)
 
     def qualities(self, measure: str) -> Qualities:
         """The per-query values of a measure, by system and depth."""

@@ -5,21 +5,22 @@ read back to the same bits.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.contract.candidates import Compact, QueryCandidates
+from bench.contract.candidates import Block, Compact, QueryCandidates
 from bench.core.atomic import whole_file
 from bench.core.errors import RecordError
+from bench.ranking.trec_stretches import start_of_last
 from bench.records.cells import REPEAT
 from bench.records.tables import SCORES, STRETCH, path_of, stretches
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 WriteScores = Callable[[str, QueryCandidates], None]
 """Adds the scores of one query."""
@@ -51,34 +52,72 @@ def score_writer(folder: Path, trial: str) -> Iterator[WriteScores]:
         writer.write_batch(rows.take())
 
 
-def read_scores(folder: Path, trial: str) -> Mapping[str, QueryCandidates]:
+def read_scores(
+    folder: Path, trial: str, only: Collection[str] | None = None
+) -> Mapping[str, QueryCandidates]:
     """Return query id -> the documents that a trial's stage scored, with the scores that it gave,
-    in the order of the trial's ranking. Those of a first stage may rise. Empty where the run keeps
-    none, as older ones.
+    in the order of the trial's ranking, of all queries or of some. Those of a first stage may rise.
+    Empty where the run keeps none, as older ones.
 
     Raises RecordError for a file that cannot be read, or that has a document of a query twice.
     """
     path = path_of(folder, SCORES, trial)
     if not path.is_file():
         return {}
-    return Compact(_by_query(path))
+    return Compact.of_blocks(_blocks(path, only))
 
 
-def _by_query(path: Path) -> Iterator[tuple[str, QueryCandidates]]:
-    """Yield the queries of a file, some rows of which are in memory at once."""
+def _blocks(path: Path, only: Collection[str] | None) -> Iterator[Block]:
+    """Yield the queries of a file, each whole, some rows of which are in memory at once."""
+    import pyarrow as pa
+
     seen: set[str] = set()
-    for query_id, rows in groupby(_rows_of(path), key=itemgetter(0)):
-        _, names, scores = zip(*rows, strict=True)
-        if query_id in seen or len(set(names)) < len(names):
-            raise RecordError(f"{path}: holds a document of a query twice: {REPEAT}")
-        seen.add(query_id)
-        yield query_id, QueryCandidates(names, scores)
-
-
-def _rows_of(path: Path) -> Iterator[tuple[str, str, float]]:
+    rest: pa.Table | None = None
     for rows in stretches(path, SCORES):
-        columns = (rows[name].to_pylist() for name in ("query", "doc_id", "score"))
-        yield from zip(*columns, strict=True)
+        if only is not None:
+            rows = rows.filter(_is_of(rows["query"], only))
+        if rest is not None:
+            rows = pa.concat_tables([rest, rows])
+        end = start_of_last(rows["query"])
+        rest = rows.slice(end)
+        if end:
+            yield _block(path, rows.slice(0, end), seen)
+    if rest is not None and rest.num_rows:
+        yield _block(path, rest, seen)
+
+
+def _is_of(column: pa.ChunkedArray, wanted: Collection[str]) -> pa.Array:
+    """Return which rows of a column hold a wanted name."""
+    import numpy as np
+    import pyarrow as pa
+
+    codes, names = _numbered(column)
+    return pa.array(np.array([name in wanted for name in names], dtype=bool)[codes])
+
+
+def _block(path: Path, rows: pa.Table, seen: set[str]) -> Block:
+    """Return rows of whole queries. Raises RecordError for a query that was there before, and for a
+    document that a query has twice.
+    """
+    import numpy as np
+
+    queries, query_names = _numbered(rows["query"])
+    codes, names = _numbered(rows["doc_id"])
+    starts = np.flatnonzero(np.append(True, queries[1:] != queries[:-1]))
+    query_ids = [query_names[number] for number in queries[starts].tolist()]
+    pairs = np.sort(queries.astype(np.int64) * max(1, len(names)) + codes)
+    is_repeated = len(set(query_ids)) < len(query_ids) or not seen.isdisjoint(query_ids)
+    if is_repeated or (pairs[1:] == pairs[:-1]).any():
+        raise RecordError(f"{path}: holds a document of a query twice: {REPEAT}")
+    seen.update(query_ids)
+    ends = np.append(starts[1:], len(queries))
+    return Block(query_ids, ends, names, codes, rows["score"].to_numpy())
+
+
+def _numbered(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the numbers of a column's texts, and the texts."""
+    texts = column.unify_dictionaries().combine_chunks()
+    return texts.indices.to_numpy(), texts.dictionary.to_pylist()
 
 
 class _Rows:

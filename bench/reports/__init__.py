@@ -14,6 +14,8 @@ from bench.records.run import Run
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.reports.view import View
+
 
 def write(run: Run, on_failure: Callable[[str], None] | None = None) -> list[Path]:
     """Build every report of a run from its records alone. Returns the files written, the most
@@ -24,20 +26,22 @@ def write(run: Run, on_failure: Callable[[str], None] | None = None) -> list[Pat
     """
     from bench.core.atomic import write_atomically
     from bench.reports import plots
+    from bench.reports.view import View
 
     page, comment = run.folder / "report.html", run.folder / "report.md"
-    write_atomically(page, html(run).encode("utf-8", "replace"))
     failures: list[str] = []
+    pictures: list[Path] = []
+    # what both reports show is computed once; the second one sees what is drawn until then
+    view = View(run, pictures, failures)
+    write_atomically(page, _html(view).encode("utf-8", "replace"))
 
     def fail(line: str) -> None:
         failures.append(line)
         (on_failure or plots.fail)(line)
 
-    pictures: list[Path] = []
     for kind in ("pareto", "depth", "sweep"):
         pictures += plots.write(run, kind, on_failure=fail)
-    text = markdown(run, pictures, failures)
-    write_atomically(comment, text.encode("utf-8", "replace"))
+    write_atomically(comment, _markdown(view).encode("utf-8", "replace"))
     return [page, comment, *pictures]
 
 
@@ -51,17 +55,29 @@ def show(run: Run, console: Console) -> None:
 
 def html(run: Run) -> str:
     """Return report.html."""
-    from bench.reports.renderers.html import render
-    from bench.reports.sections import document
+    from bench.reports.view import View
 
-    return render(document(run, "page"))
+    return _html(View(run))
 
 
 def markdown(run: Run, pictures: Sequence[Path] = (), failures: Sequence[str] = ()) -> str:
     """Return report.md; it names the pictures drawn of the run, and has a line for each that could
     not be drawn.
     """
-    from bench.reports.renderers.markdown import render
-    from bench.reports.sections import document
+    from bench.reports.view import View
 
-    return render(document(run, "comment", pictures, failures))
+    return _markdown(View(run, pictures, failures))
+
+
+def _html(view: View) -> str:
+    from bench.reports.renderers.html import render
+    from bench.reports.sections import document_of
+
+    return render(document_of(view, "page"))
+
+
+def _markdown(view: View) -> str:
+    from bench.reports.renderers.markdown import render
+    from bench.reports.sections import document_of
+
+    return render(document_of(view, "comment"))

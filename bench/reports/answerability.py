@@ -100,8 +100,10 @@ def document(rows: Sequence[Answerability]) -> Document:
     return Document("", sections, data=[_data(row) for row in rows], records=flat(rows))
 
 
-def sentence(row: Answerability) -> str:
-    """Return what the top score of a row tells; empty where nothing is known."""
+def sentence(row: Answerability, sample: str = "") -> str:
+    """Return what the top score of a row tells, by a sample of the queries where it is named; empty
+    where nothing is known.
+    """
     signal = row.top
     if signal is None or signal.auroc.value is None:
         return ""
@@ -111,7 +113,10 @@ def sentence(row: Answerability) -> str:
         tells = "hardly tells a query with an answer from one without"
     elif value >= WELL:
         tells = "tells a query with an answer from one without"
-    return f"its top score {tells} (AUROC {numbers.quality(value)})"
+    figures = f"AUROC {numbers.quality(value)}"
+    if sample:
+        figures = f"{figures}, {sample}"
+    return f"its top score {tells} ({figures})"
 
 
 def notes_of(rows: Sequence[Answerability]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ from bench.meaning.answerability import Answerability, top_score
 from bench.records.points import Point
 from bench.records.rows import GroupKey, Row, headline_of, longest_of
 from bench.records.run import Run
+from bench.records.sampling import sampled
 from bench.reports import drill
 from bench.reports.charts.scores import CandidateScores, Separation
 from bench.reports.charts.svg import Mark
@@ -101,8 +102,34 @@ class View:
         for finding in self.findings:
             if finding.best is not None:
                 with suppress(RecordError):
-                    by_trial[finding.best.trial.id] = top_score(self.run, finding.best)
+                    only = self.sample_of(finding)
+                    by_trial[finding.best.trial.id] = top_score(self.run, finding.best, only)
         return by_trial
+
+    def sample_of(self, finding: Finding) -> Collection[str] | None:
+        """Return the queries that the distributions of a group's scores are drawn from; None where
+        these are all.
+        """
+        for row in finding.members:
+            if finding.measure in row.quality:
+                values = self.run.values(row.trial.id, finding.measure)
+                return sampled(list(values), self.run.seed)
+        return None
+
+    def drawn_from(self, group: GroupKey) -> str:
+        """Return that distributions of scores are of some queries of a group; empty where they are
+        of all.
+        """
+        for finding in self.findings:
+            sample = self.sample_of(finding)
+            if finding.group == group and sample is not None:
+                return f"{len(sample):,} of {self._queries(finding):,} queries, drawn at random"
+        return ""
+
+    def _queries(self, finding: Finding) -> int:
+        """Return how many queries a group has."""
+        records = self.run.records
+        return max(records[row.trial.id].counts.queries for row in finding.members if row.quality)
 
     @cached_property
     def agreements(self) -> dict[GroupKey, list[Agreement]]:
@@ -123,11 +150,15 @@ class View:
         return rankings
 
     def _read(self, finding: Finding, group: GroupDrill) -> Iterator[Separation]:
+        sample = self.sample_of(finding)
+        wanted: Collection[str] | None = None
+        if sample is not None:
+            wanted = {*sample, *group.queries}
         for row in finding.members:
             if not row.quality:
                 continue
-            scores = CandidateScores(self.run, row)
-            for piece in self.run.ranking_pieces(row.trial.id):
+            scores = CandidateScores(self.run, row, sample)
+            for piece in self.run.ranking_pieces(row.trial.id, wanted):
                 group.add(row, piece)
                 scores.add(piece)
             separation = scores.separation(self.marks)

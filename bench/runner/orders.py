@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.contract.candidates import Compact, QueryCandidates
 from bench.contract.request import CandidateList
-from bench.contract.scored import Scored
+from bench.contract.scored import Scored, ScoresByQuery
 from bench.pipelines.handing import Orders, aligned
 from bench.quality.assess import Assessed, assess
 from bench.quality.questions import Questions
@@ -13,11 +13,10 @@ from bench.rerankers.reference.fixed import in_order
 
 def assessed(orders: Orders, questions: Questions, seed: int) -> Assessed:
     """Return the quality of the orders of some queries; those without one score 0."""
-    scores = {
-        request.query_id: aligned(request, orders[request.query_id])
-        for request in questions.requests
-        if request.query_id in orders
-    }
+    scores = ScoresByQuery()
+    for request in questions.requests:
+        if request.query_id in orders:
+            scores[request.query_id] = aligned(request, orders[request.query_id])
     return assess(Scored(scores=scores), questions, seed)
 
 

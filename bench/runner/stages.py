@@ -193,19 +193,21 @@ class StagePass:
             )
         limits = dict(before.limits)
         seen_of: dict[str, int] = {}
-        rows: list[tuple[str, QueryCandidates]] = []
-        for request in lists:
-            if request.query_id not in scored.scores:
-                continue
-            seen = _seen(request, scored)
-            order = before.orders[request.query_id]
-            rows.append((request.query_id, standing(order, seen)))
-            if len(seen.doc_ids) < len(order.doc_ids):
-                seen_of[request.query_id] = len(seen.doc_ids)
-            limit = step.reranker.hands_on(seen.scores)
-            if limit is not None or request.query_id in limits:
-                limits[request.query_id] = min(len(seen.doc_ids), limit or len(seen.doc_ids))
-        orders = Compact(rows)
+
+        def orders_after() -> Iterator[tuple[str, QueryCandidates]]:
+            for request in lists:
+                if request.query_id not in scored.scores:
+                    continue
+                seen = _seen(request, scored)
+                order = before.orders[request.query_id]
+                yield request.query_id, standing(order, seen)
+                if len(seen.doc_ids) < len(order.doc_ids):
+                    seen_of[request.query_id] = len(seen.doc_ids)
+                limit = step.reranker.hands_on(seen.scores)
+                if limit is not None or request.query_id in limits:
+                    limits[request.query_id] = min(len(seen.doc_ids), limit or len(seen.doc_ids))
+
+        orders = Compact(orders_after())
         failures = {
             query_id: f"{step.name}: {reason}" for query_id, reason in scored.failures.items()
         }

@@ -50,7 +50,7 @@ def combined(
         outcomes.append(_row(requests, places, scored))
         result.add(scored)
         result.parts.append(scored)
-        scored.scores = {}
+        scored.scores.clear()
     with outsiders_code():
         reranker.learn(requests, outcomes)
         answers = usable(reranker.combine(requests, outcomes), requests, "combine()")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bench.contract.identity import Fields
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, Failure
-from bench.contract.scored import Scored, added
+from bench.contract.scored import Scored, ScoresByQuery, added
 from bench.contract.stage import Component, Reranker
 from bench.core.note import Note
 from bench.rerankers.description import described, identified
@@ -98,7 +98,8 @@ class _QualityPass:
         self.reranker = reranker
         self.on_progress = on_progress
         self.on_note = on_note
-        self.result = Scored()
+        self.scores = ScoresByQuery()
+        self.result = Scored(scores=self.scores)
         self.began = caches.began
         self.known: KnownScores | None = None
         """None where no scores are cached."""
@@ -125,7 +126,7 @@ class _QualityPass:
             self._work(_seen(pending, order), executor, recipe)
             pending = self.delayed
         result = self.result
-        result.scores = {name: result.scores[name] for name in order if name in result.scores}
+        self.scores.put_in_order(order)
         result.failures = {name: result.failures[name] for name in order if name in result.failures}
         self._finish()
         if executor.distributes:

@@ -71,7 +71,7 @@ class Work:
         return reranker
 
     def scores(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return score(self.stage(options), self.requests, chunk_pairs=500).scores
+        return dict(score(self.stage(options), self.requests, chunk_pairs=500).scores)
 
 
 def work(dataset: Dataset, depth: int = 30) -> Work:

@@ -17,6 +17,7 @@ from bench.meaning.answerability import (
     Signal,
     answerability,
 )
+from bench.records import sampling
 from bench.records.run import Run
 from bench.reports.answerability import sentence
 from bench.reports.view import View
@@ -167,6 +168,26 @@ def test_the_verdict_says_what_the_best_row_tells(run: Run) -> None:
     [row] = view.top_score_of.values()
     known = row.problem is None
     assert bool(sentence(row)) == known
+
+
+def test_a_large_run_is_drawn_from_some_of_its_queries_and_says_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (finding,) = View(run).findings
+    assert not View(run).drawn_from(finding.group)
+    monkeypatch.setattr(sampling, "SAMPLED", 100)
+    view = View(Run(run.folder))
+    sample = view.sample_of(finding)
+    assert sample is not None
+    assert len(sample) == 100
+    assert sample == View(Run(run.folder)).sample_of(finding)
+    [row] = view.top_score_of.values()
+    assert set(row.table.query_ids) == set(sample)
+    drawn = "100 of 150 queries, drawn at random"
+    assert view.drawn_from(finding.group) == drawn
+    assert finding.best is not None
+    names = [separation.name for separation in view.rankings.separations[finding.group]]
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(

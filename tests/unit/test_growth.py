@@ -10,12 +10,16 @@ from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bench.contract.candidates import Candidates, Compact, QueryCandidates
+from bench.contract.scored import ScoresByQuery
 from bench.contract.trial import System
+from bench.core import long_array
 from bench.core.errors import RecordError
+from bench.core.long_array import LongArray
 from bench.latency.sample import Sample
 from bench.latency.sweep_plan import SETTINGS
 from bench.quality.query_values import QueryValues, SharedPlaces
@@ -57,6 +61,69 @@ def test_a_million_candidates_are_no_million_objects() -> None:
     compact = Compact((f"q{i}", ranking) for i in range(10_000))
     assert compact.documents == 1_000_000
     assert sys.getallocatedblocks() - before < 100_000
+
+
+def test_numbers_beyond_the_limit_are_read_back_from_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(long_array, "IN_MEMORY", 80)
+    monkeypatch.setattr(long_array, "AT_ONCE", 40)
+    numbers = LongArray("d")
+    expected: list[float] = []
+    for size in (3, 8, 1, 0, 20, 2):
+        piece = [float(len(expected) + place) for place in range(size)]
+        numbers.extend(piece)
+        expected += piece
+    assert len(numbers) == len(expected) == 34
+    for start in range(35):
+        for end in range(start, 35):
+            assert numbers.stretch(start, end).tolist() == expected[start:end]
+
+
+def test_numbers_stay_in_memory_where_no_file_can_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(long_array, "IN_MEMORY", 80)
+    monkeypatch.setattr(long_array, "AT_ONCE", 40)
+    numbers = LongArray("i")
+    numbers.extend(range(50))
+
+    def refuse() -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(numbers, "_write", refuse)
+    numbers.extend(range(50, 90))
+    numbers.extend(range(90, 200))
+    assert numbers.stretch(0, 200).tolist() == list(range(200))
+    assert numbers.stretch(45, 95).tolist() == list(range(45, 95))
+
+
+def test_rankings_pass_through_blocks_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_array, "IN_MEMORY", 30)
+    monkeypatch.setattr(long_array, "AT_ONCE", 10)
+    compact = Compact(RANKINGS.items())
+    for documents in (1, 2, 100):
+        blocks = list(compact.blocks(documents))
+        assert Compact.of_blocks(blocks) == RANKINGS
+    assert [len(block.query_ids) for block in compact.blocks(1)] == [1, 2]
+    assert compact.length("q1") == 2
+
+
+def test_scores_by_query_are_the_mapping_that_they_were_made_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(long_array, "IN_MEMORY", 30)
+    scores = ScoresByQuery()
+    for number in range(9):
+        scores[f"q{number}"] = np.arange(number, dtype=np.float64)
+    scores["q3"] = np.array([7.5])
+    scores.put_in_order(["q8", "q3", "q9", "q0"])
+    assert list(scores) == ["q8", "q3", "q0"]
+    assert [own.tolist() for own in scores.values()] == [list(range(8)), [7.5], []]
+    del scores["q3"]
+    assert "q3" not in scores
+    scores.clear()
+    assert not scores
 
 
 def rows(trial: str, n: int, value: float) -> list[tuple[str, str, str, float]]:

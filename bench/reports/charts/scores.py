@@ -5,7 +5,7 @@ one threshold would part them.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,20 +44,28 @@ class Separation:
 
 class CandidateScores:
     """The scores of a trial's candidates, of relevant ones and of others, from its ranking piece by
-    piece: 8 bytes each. Unjudged counts as not relevant.
+    piece: 8 bytes each. Unjudged counts as not relevant. `only` names the queries that count, None
+    where all do.
     """
 
-    def __init__(self, run: Run, row: Row) -> None:
+    def __init__(self, run: Run, row: Row, only: Collection[str] | None = None) -> None:
         self._row = row
+        self._only = only
         threshold = int(run.records[row.trial.id].dataset.get("min_relevance", 1))
         judged = run.judgments
         is_known = (judged["dataset"] == row.trial.dataset) & (judged["grade"] >= threshold)
+        if only is not None:
+            is_known &= judged["query"].isin(only)
         self._known = judged[is_known]
         self._good, self._bad = array("d"), array("d")
         self._are_places, self._longest = True, 0
 
     def add(self, piece: pd.DataFrame) -> None:
         """Take whole queries of the ranking: columns query, document, score, rank."""
+        if self._only is not None:
+            piece = piece[piece["query"].isin(self._only)]
+        if piece.empty:
+            return
         relevant = self._relevant(piece)
         scores = piece["score"].to_numpy(dtype=float)
         self._good.frombytes(scores[relevant].tobytes())

@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from bench.core.plugins import resolve
@@ -73,18 +72,15 @@ SECTIONS: dict[str, Entry] = {
 """In the order in which a report shows them."""
 
 
-def document(
-    run: Run,
-    place: Place = "page",
-    pictures: Sequence[Path] = (),
-    failures: Sequence[str] = (),
-) -> Document:
-    """Return the report of a run as a place shows it, from its records alone. `pictures` are the
-    files drawn of it, `failures` a line for each that could not be drawn.
-    """
-    view = View(run, pictures, failures)
+def document(run: Run, place: Place = "page") -> Document:
+    """Return the report of a run as a place shows it, from its records alone."""
+    return document_of(View(run), place)
+
+
+def document_of(view: View, place: Place) -> Document:
+    """Return the same of what is computed of a run once."""
     sections = [_function(name)(view) for name, entry in SECTIONS.items() if place in entry.places]
-    info = run.info
+    info = view.run.info
     meta: list[Inline] = [f"{info.started} · run ", Code(info.id)]
     meta.append(f" · rerank-bench {info.version}")
     if info.status != "done":

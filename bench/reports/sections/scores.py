@@ -23,14 +23,20 @@ ORDER_ONLY = "Its scores only number the places of an order: there is no distrib
 def scores(view: View) -> Section | None:
     """Return the charts of the rerankers whose rankings the run holds."""
     separations = view.rankings.separations
-    grids = {group: _grid(members) for group, members in separations.items()}
+    grids = {
+        group: _grid(members, view.drawn_from(group)) for group, members in separations.items()
+    }
     return view.section("scores", "Scores", grids, Paragraph(EXPLANATION))
 
 
-def _grid(separations: Sequence[Separation]) -> list[Block]:
+def _grid(separations: Sequence[Separation], sample: str) -> list[Block]:
     if not separations:
         return []
-    return [Grid([_figure(separation) for separation in separations], "small-multiples")]
+    blocks: list[Block] = []
+    if sample:
+        blocks.append(Paragraph((f"{sample}.",), quiet=True))
+    blocks.append(Grid([_figure(separation) for separation in separations], "small-multiples"))
+    return blocks
 
 
 def _figure(separation: Separation) -> Figure:

@@ -102,7 +102,8 @@ def _card(view: View, finding: Finding, with_tiles: bool) -> Card:
     if worth is not None and worth.gain.mean > 0:
         blocks.append(Paragraph((as_sentence(sentence(worth)),)))
     if top_score is not None and answerability(top_score):
-        blocks.append(Paragraph((as_sentence(answerability(top_score)),)))
+        text = answerability(top_score, view.drawn_from(finding.group))
+        blocks.append(Paragraph((as_sentence(text),)))
     if finding.best and with_tiles:
         blocks.append(Facts(_tiles(finding, finding.best), "tiles"))
     return Card(blocks, "verdict")
