@@ -86,7 +86,7 @@ def document_of(view: View, place: Place) -> Document:
     if info.status != "done":
         meta += [" · ", Strong("not finished")]
     filled = [section for section in sections if section is not None]
-    return marked(Document(info.suite, filled, info.description, tuple(meta)), run)
+    return marked(Document(info.suite, filled, info.description, tuple(meta)), view.run)
 
 
 def _function(name: str) -> Callable[[View], Section | None]:
