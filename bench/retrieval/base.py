@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from bench.contract.candidates import Candidates, QueryCandidates
+from bench.contract.encoding import Encoder
+from bench.contract.identity import Fields
 from bench.contract.meter import Meter
 from bench.contract.requirement import Requirement, requirements_of
+from bench.core.errors import RerankerError
+from bench.core.plugins import name_of
 from bench.core.progress import Observer
 from bench.datasets.base import Dataset
 from bench.retrieval.options import FirstStageOptions
@@ -42,6 +46,7 @@ class BaseFirstStage(ABC):
         self.base_dir = base_dir
         self.device = "cpu"
         self.observer = Observer()
+        self.encoder: Encoder | None = None
         self.meter = Meter()
         """Takes the spans of a timed search."""
 
@@ -52,6 +57,14 @@ class BaseFirstStage(ABC):
         self.device, self.observer = device, observer
         for _, stage in self.parts:
             stage.attach(device, observer)
+
+    def encode_with(self, encoder: Encoder | None) -> None:
+        """Take who encodes a collection; None where this process does. The first stages that it is
+        made of get it, too.
+        """
+        self.encoder = encoder
+        for _, stage in self.parts:
+            stage.encode_with(encoder)
 
     @property
     def origin(self) -> type:
@@ -81,6 +94,16 @@ class BaseFirstStage(ABC):
     @abstractmethod
     def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
         """Return up to `depth` candidates for each of the queries."""
+
+    def load_encoder(self) -> Fields:
+        """Load what encodes documents, and return what decides their embeddings."""
+        raise RerankerError(f"{name_of(self.origin)} encodes no documents")
+
+    def encode_into(self, texts: Sequence[str], folder: Path) -> int:
+        """Write the embeddings of texts into files of a folder; return how many texts the model
+        could read in part only. After `load_encoder`.
+        """
+        raise RerankerError(f"{name_of(self.origin)} encodes no documents")
 
     def search(self, dataset: Dataset, query_id: str, depth: int) -> QueryCandidates:
         """Return up to `depth` candidates of one query: what a timed call does after `load`."""

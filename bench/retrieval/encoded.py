@@ -8,15 +8,20 @@ import json
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from bench.contract.candidates import Candidates, QueryCandidates, Source
+from bench.contract.identity import Fields
 from bench.contract.index_facts import Entries, IndexFacts
 from bench.contract.meter import Meter
+from bench.contract.recipe import Recipe
 from bench.contract.requirement import Requirement
 from bench.core.cache_dir import cache_dir
+from bench.core.errors import RerankerError
 from bench.core.note import Code, Note, Notes, note
+from bench.core.plugins import name_of
 from bench.datasets.base import Dataset, content_hash
 from bench.models import headers, sentence_transformer, tiny
 from bench.models.batches import LIBRARY_PAIRS, Limit
@@ -25,7 +30,7 @@ from bench.models.weights import Weights
 from bench.retrieval.base import BaseFirstStage
 from bench.retrieval.encoded_options import EncodedOptions
 from bench.retrieval.own_document import add_short_lists
-from bench.retrieval.vectors import Block, Embedding, Extra, Join, Store
+from bench.retrieval.vectors import Block, Elsewhere, Embedding, Extra, Join, Store
 
 ENCODE = "encode"
 """What the span of the query's encoding is called."""
@@ -79,6 +84,8 @@ class EncodedFirstStage(BaseFirstStage):
         self.weights = Weights(options.model, options.revision)
         self.limit = Limit(pairs=options.batch_size or LIBRARY_PAIRS)
         self._opened: Opened | None = None
+        self._alone: TextEncoder | None = None
+        """The encoder without a collection."""
 
     def requirements(self) -> Sequence[Requirement]:
         return sentence_transformer.requirements(self.options, self.weights, self.device)
@@ -204,12 +211,37 @@ class EncodedFirstStage(BaseFirstStage):
         self, dataset: Dataset, encoder: TextEncoder, source: Source
     ) -> tuple[Store, list[Note]]:
         def encode(texts: Sequence[str]) -> tuple[Block, int]:
-            encoded = encoder.documents(texts)
-            return self._block(encoded), len(encoded.cut)
+            return self._documents(encoder, texts)
 
         label = f"encoding with {self.weights.label}"
-        embedding = Embedding(dataset, encode, self._join(), label, self.observer)
+        embedding = Embedding(
+            dataset, encode, self._join(), label, self.observer, elsewhere=self._elsewhere()
+        )
         return embedding.store(self._folder(source))
+
+    def _documents(self, encoder: TextEncoder, texts: Sequence[str]) -> tuple[Block, int]:
+        """Return the embeddings of documents, and how many of these could be read in part only."""
+        encoded = encoder.documents(texts)
+        return self._block(encoded), len(encoded.cut)
+
+    def _elsewhere(self) -> Elsewhere | None:
+        """Return what has texts encoded by others; None where this process encodes them."""
+        if self.encoder is None:
+            return None
+        options = self.options.model_dump(mode="json", exclude_unset=True)
+        recipe = Recipe(name_of(type(self)), options, str(self.base_dir), self.device)
+        return partial(self.encoder.encode, recipe, type(self), self._decided_by())
+
+    def load_encoder(self) -> Fields:
+        self._alone = self._encoder()
+        return self._decided_by()
+
+    def encode_into(self, texts: Sequence[str], folder: Path) -> int:
+        if self._alone is None:
+            raise RerankerError("the encoder has not loaded")
+        block, cut = self._documents(self._alone, texts)
+        block.save(folder)
+        return cut
 
     def _facts(self, store: Store, searcher: Searcher) -> IndexFacts:
         return IndexFacts(
@@ -234,15 +266,17 @@ class EncodedFirstStage(BaseFirstStage):
         """Return everything that decides the candidates: what is recorded is what the cache is
         keyed by.
         """
-        identity = sentence_transformer.identity(
-            self.backend, self.options, self.weights.checkpoint(), self.device
-        )
-        fields = {
-            name: value for name, value in identity.fingerprint().items() if name != "backend"
-        }
+        fields = {name: value for name, value in self._decided_by().items() if name != "backend"}
         return {
             "first_stage": self.backend,
             **fields,
             "document": dataset.template,
             "corpus_hash": dataset.identity.get("corpus_hash"),
         }
+
+    def _decided_by(self) -> Fields:
+        """Return what decides the embedding of a text."""
+        identity = sentence_transformer.identity(
+            self.backend, self.options, self.weights.checkpoint(), self.device
+        )
+        return identity.fingerprint()

@@ -8,23 +8,24 @@ same text share an embedding.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bench.contract.encoding import EncodedTexts
 from bench.core.cache_dir import set_aside
 from bench.core.kept_folder import alone, folder_size, is_intact, keep
 from bench.core.note import Code, Note, note
 from bench.core.progress import Observer
-from bench.datasets.base import Dataset, content_hash, render
+from bench.datasets.base import Dataset
+from bench.retrieval.distinct_texts import Chunk, Texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +51,13 @@ Join = Callable[[Sequence[Path], int, Path], int]
 """Puts the parts in these folders, of so many rows together, end to end into the files of a folder,
 and returns how many entries they have.
 """
+
+
+Elsewhere = Callable[
+    [Iterator[tuple[tuple[Path, Chunk], Sequence[str]]]],
+    Generator[tuple[tuple[Path, Chunk], EncodedTexts]],
+]
+"""Yields each part of a store with the embeddings of its texts, in any order."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,8 @@ class Embedding:
     label: str
     observer: Observer
     chunk: int = CHUNK
+    elsewhere: Elsewhere | None = None
+    """Who encodes in the place of this process."""
 
     def store(self, folder: Path | None) -> tuple[Store, list[Note]]:
         """Return the store of a folder, made there where it is not whole, and what to know of it.
@@ -144,17 +154,52 @@ class Embedding:
         texts = Texts.read(self.dataset)
         folders: list[Path] = []
         with self.observer.task(self.label, len(texts.digests), "texts") as advance:
-            for number, rows in enumerate(texts.chunks(self.chunk)):
-                part = parts / f"{number:06d}"
-                if not self._is_part(part, rows.digest):
-                    if part.exists():
-                        set_aside(part)
-                        notes.append(note(Code.VECTORS_DAMAGED))
+            missing = self._missing(texts, parts, folders, notes, advance)
+            if self.elsewhere is None:
+                for part, rows in missing:
                     self._make_part(part, rows)
-                folders.append(part)
-                advance(len(rows.texts))
+                    advance(len(rows.texts))
+            else:
+                self._make_elsewhere(self.elsewhere, missing, notes, advance)
         keep(place, partial(self._fill, texts, folders))
         shutil.rmtree(parts, ignore_errors=True)
+
+    def _missing(
+        self,
+        texts: Texts,
+        parts: Path,
+        folders: list[Path],
+        notes: list[Note],
+        advance: Callable[[int], None],
+    ) -> Iterator[tuple[Path, Chunk]]:
+        """Yield the parts that are not whole; add the folders of all."""
+        for number, rows in enumerate(texts.chunks(self.chunk)):
+            part = parts / f"{number:06d}"
+            folders.append(part)
+            if self._is_part(part, rows.digest):
+                advance(len(rows.texts))
+                continue
+            if part.exists():
+                set_aside(part)
+                notes.append(note(Code.VECTORS_DAMAGED))
+            yield part, rows
+
+    def _make_elsewhere(
+        self,
+        elsewhere: Elsewhere,
+        missing: Iterator[tuple[Path, Chunk]],
+        notes: list[Note],
+        advance: Callable[[int], None],
+    ) -> None:
+        """Have parts encoded by others, several at once, and keep each when it comes."""
+        items = (((part, rows), rows.texts) for part, rows in missing)
+        with closing(elsewhere(items)) as encoded:
+            for (part, rows), texts in encoded:
+                facts = {"texts": rows.digest, "cut": texts.cut, "seconds": texts.seconds}
+                keep(part, partial(_fill_part, texts.files, facts))
+                if texts.note is not None and texts.note not in notes:
+                    notes.append(texts.note)
+                advance(len(rows.texts))
 
     def _is_part(self, part: Path, digest: str) -> bool:
         """Return whether a part is whole and of these texts."""
@@ -193,6 +238,14 @@ class Embedding:
         (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
 
+def _fill_part(files: Mapping[str, bytes], facts: Mapping[str, object], folder: Path) -> None:
+    """Write the files of a part that was encoded elsewhere."""
+    for name, content in files.items():
+        # a name that leads out of the folder is none
+        (folder / Path(name).name).write_bytes(content)
+    (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+
 def opened(
     folder: Path, *, is_new: bool = False, temporary: TemporaryDirectory[str] | None = None
 ) -> Store:
@@ -210,58 +263,3 @@ def opened(
         opened=not is_new,
         temporary=temporary,
     )
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Texts that follow one another, and a digest of them."""
-
-    texts: list[str]
-    digest: str
-
-
-@dataclass(frozen=True)
-class Texts:
-    """The distinct texts of a collection, in its own order: by their digests, since all of them may
-    be more than memory holds. `rows` holds the place of each document's text.
-    """
-
-    dataset: Dataset
-    doc_ids: Sequence[str]
-    rows: Sequence[int]
-    digests: Sequence[str]
-
-    @classmethod
-    def read(cls, dataset: Dataset) -> Texts:
-        """Read every document once."""
-        places: dict[str, int] = {}
-        doc_ids: list[str] = []
-        rows: list[int] = []
-        for doc_id, fields in dataset.documents:
-            doc_ids.append(doc_id)
-            digest = _digest(render(dataset.template, fields))
-            rows.append(places.setdefault(digest, len(places)))
-        return cls(dataset, doc_ids, rows, list(places))
-
-    def chunks(self, size: int) -> Iterator[Chunk]:
-        """Yield the distinct texts, `size` at a time. Reads every document again."""
-        place = 0
-        texts: list[str] = []
-        for number, (_, fields) in enumerate(self.dataset.documents):
-            # an earlier row is that of a text that was yielded before
-            if self.rows[number] == place:
-                texts.append(render(self.dataset.template, fields))
-                place += 1
-            if len(texts) == size:
-                yield self._chunk(texts, place)
-                texts = []
-        if texts:
-            yield self._chunk(texts, place)
-
-    def _chunk(self, texts: list[str], end: int) -> Chunk:
-        digests = self.digests[end - len(texts) : end]
-        return Chunk(texts, content_hash([digests]))
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -93,7 +93,7 @@ class GroupRun:
             self.guard.keep_traceback(run.planned)
         try:
             with outsiders_code():
-                retrieved = retrieve(self.suite, self.group, self.observer)
+                retrieved = retrieve(self.suite, self.group, self.observer, self.executor.encoder())
         except BenchError as error:
             self._fail_all(error)
             return

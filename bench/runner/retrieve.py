@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from bench import datasets, retrieval
 from bench.contract.candidates import Candidates
+from bench.contract.encoding import Encoder
 from bench.core.counting import counted
 from bench.core.errors import BenchError, DataError
 from bench.core.note import Code, Note, note, read_notes
@@ -36,8 +37,11 @@ class Retrieved:
     warnings: tuple[Note, ...] = ()
 
 
-def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
-    """Load and retrieve; the observer gets the warnings. Raises BenchError when no query has a
+def retrieve(
+    suite: Suite, group: Group, observer: Observer, encoder: Encoder | None = None
+) -> Retrieved:
+    """Load and retrieve; the observer gets the warnings. The encoder takes the place of this
+    process where a collection is encoded. Raises BenchError when no query has a
     judgment, or none a candidate.
     """
     trial = group.planned[0].trial
@@ -55,6 +59,7 @@ def retrieve(suite: Suite, group: Group, observer: Observer) -> Retrieved:
         planned.reranker.over(dataset)
     part = group.first_stage
     stage = retrieval.build(part.name, part.options, suite.base_dir, group.device, observer)
+    stage.encode_with(encoder)
     check_texts(dataset, group, stage)
     try:
         stage.load(dataset)

@@ -5,29 +5,35 @@ the chunk that it was at. One simulated cluster of two machines serves the modul
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
-from bench import rerankers
+from bench import datasets, rerankers, retrieval
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList
 from bench.contract.scored import Scored
 from bench.core.errors import RerankerError
 from bench.core.note import Code
 from bench.core.outsiders import OutsiderError
+from bench.retrieval.vectors import CHUNK
 from bench.scoring import executors
 from bench.scoring.engine import score
 from bench.scoring.executors import ray_session
 from bench.scoring.executors.base import Executor
+from tests.support import tiny_models
 from tests.support.made_requests import requests
 from tests.support.notes import noted
 from tests.support.paths import ROOT
@@ -241,10 +247,14 @@ def test_no_actor_outlives_an_interrupt(own: str, executor: Executor, tmp_path: 
         scored(own, options, lists, executor, on_progress=interrupt)
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
     assert pids
+    assert wait_for(lambda: not any(map(_is_running, pids)))
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
     until = time.monotonic() + 30
-    while any(map(_is_running, pids)) and time.monotonic() < until:
+    while not condition() and time.monotonic() < until:
         time.sleep(0.05)
-    assert not any(map(_is_running, pids))
+    return condition()
 
 
 def _is_running(pid: int) -> bool:
@@ -253,6 +263,70 @@ def _is_running(pid: int) -> bool:
     except OSError:
         return False
     return "\nState:\tZ" not in status
+
+
+@pytest.mark.slow
+def test_a_collection_is_encoded_on_actors_to_the_same_vectors(
+    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_models.bi_encoder(tmp_path / "encoder")
+    texts = {f"d{number}": f"the cat of {number}" for number in range(CHUNK + 9)}
+    lines = [json.dumps({"doc_id": name, "text": text}) for name, text in texts.items()]
+    (tmp_path / "docs.jsonl").write_text("\n".join(lines))
+    (tmp_path / "queries.tsv").write_text("q1\ta cat\n")
+    (tmp_path / "qrels.txt").write_text("q1 0 d1 1\n")
+    dense = {"dense": {"model": "encoder", "threads": 1}}
+    rows: list[Any] = []
+    for place in (None, executor.encoder()):
+        monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / f"cache {len(rows)}"))
+        dataset = datasets.load(f"files:{tmp_path}", {}, tmp_path)
+        # also as a part of another first stage
+        stage = retrieval.build("hybrid", {"of": ["bm25", dense]}, tmp_path)
+        stage.encode_with(place)
+        candidates = stage.retrieve(dataset, ["q1"], 5)
+        (path,) = (tmp_path / f"cache {len(rows)}").rglob("store/vectors.npy")
+        rows.append((np.load(path), candidates.by_query))
+        stage.close()
+    assert np.array_equal(rows[0][0], rows[1][0])
+    assert rows[0][1] == rows[1][1]
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_a_run_ends_its_actors_and_keeps_what_was_scored(
+    own: str, cluster: Simulated, tmp_path: Path
+) -> None:
+    (tmp_path / "docs.jsonl").write_text(
+        "".join(json.dumps({"doc_id": f"d{i}", "text": f"cat {i}"}) + "\n" for i in range(9))
+    )
+    (tmp_path / "queries.tsv").write_text("".join(f"q{i}\ta cat {i}\n" for i in range(9)))
+    (tmp_path / "qrels.txt").write_text("".join(f"q{i} 0 d1 1\n" for i in range(9)))
+    entry = {own: {"name": "own", "folder": str(tmp_path), "delay_ms": 60}}
+    suite = {
+        "name": "interrupted",
+        "datasets": [f"files:{tmp_path}"],
+        "rerankers": [entry],
+        "devices": ["cpu"],
+        "chunk_pairs": 9,
+        "latency": None,
+    }
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
+    arguments = ["run", "suite.yaml", "--quiet", "--on", cluster.address]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "RERANK_BENCH_CACHE": str(tmp_path / "cache")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(tmp_path.glob("cache/scores/*/*.npz")) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT, errors
+    assert "rerank-bench: interrupted" in errors
+    assert "Traceback" not in errors
+    pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    assert wait_for(lambda: not any(map(_is_running, pids)))
 
 
 def test_a_machine_that_is_lost_costs_what_its_actors_were_at(

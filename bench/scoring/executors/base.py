@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from typing import Any, ClassVar
 
+from bench.contract.encoding import Encoder
 from bench.contract.recipe import Recipe
 from bench.contract.stage import Reranker
 from bench.core.options import StageOptions
@@ -44,6 +45,10 @@ class Executor(ABC):
     def extent(self, device: str) -> str:
         """Return how much of it works on a device, in a few words; "" where that says nothing."""
         return ""
+
+    def encoder(self) -> Encoder | None:
+        """Return what encodes collections in the place of this process; None where it does."""
+        return None
 
     def serves(self, reranker: Reranker, recipe: Recipe | None) -> bool:
         """Return whether this executor does the work of a reranker; `here` does that of others. A

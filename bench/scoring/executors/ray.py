@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
+from bench.contract.encoding import EncodedTexts, Encoder
+from bench.contract.identity import Fields
 from bench.contract.recipe import Recipe
 from bench.contract.request import Failure
 from bench.contract.stage import Reranker
 from bench.core.counting import counted
 from bench.core.errors import RerankerError
-from bench.core.note import Code, note
+from bench.core.note import Code, Note, note
 from bench.core.options import option
 from bench.core.redaction import redacted
 from bench.core.version import version
@@ -27,11 +29,13 @@ from bench.rerankers.description import identified
 from bench.scoring.executors import messages
 from bench.scoring.executors.base import Executor, ExecutorOptions
 from bench.scoring.executors.ray_actor import Actor, ScoringActor
+from bench.scoring.executors.ray_encoding import EncodingActor, encoded_texts
 from bench.scoring.executors.ray_pool import Pool, Reply, Task
 from bench.scoring.executors.ray_session import Session
 from bench.scoring.executors.sources import sources_of
 from bench.scoring.job import Answer, Job
 
+Item = TypeVar("Item")
 THREADS = 4
 """CPU threads of an actor where the suite says nothing, on machines with twice as many cores."""
 
@@ -125,6 +129,26 @@ class Ray(Executor):
         work = Work(ScoringActor, recipe, reranker.origin, identified(reranker))
         for job, reply in self._replies(work, tasks):
             yield job, _answer(job, reply)
+
+    def encoder(self) -> Encoder | None:
+        return self
+
+    def encode(
+        self,
+        recipe: Recipe,
+        kind: type,
+        decided_by: Fields,
+        items: Iterator[tuple[Item, Sequence[str]]],
+    ) -> Generator[tuple[Item, EncodedTexts]]:
+        # what is in the cache needs no cluster
+        first = next(items, None)
+        if first is None:
+            return
+        tasks = (Task(item, list(texts)) for item, texts in _chained(first, items))
+        for item, reply in self._replies(Work(EncodingActor, recipe, kind, decided_by), tasks):
+            if reply.value is None:
+                raise RerankerError(f"{_ended(reply)} over the same texts")
+            yield item, encoded_texts(reply.value)._replace(note=_died(reply))
 
     def _replies(self, work: Work, tasks: Iterator[Task[Any]]) -> Generator[tuple[Any, Reply]]:
         """Yield each item with the reply of an actor."""
@@ -223,13 +247,22 @@ def default_threads(cores: int) -> int:
 def _answer(job: Job, reply: Reply) -> Answer:
     """Return the answer of an actor; a failure of each list where all ended over it."""
     if reply.value is None:
-        endings = " and ".join(dict.fromkeys(reply.endings))
-        failure = Failure(f"{counted(len(reply.endings), 'actor')} {endings} over these lists")
+        failure = Failure(f"{_ended(reply)} over these lists")
         return Answer([failure] * len(job.requests), query_ids=job.query_ids)
-    answer = messages.answer_of(reply.value, job.meter)
+    return replace(messages.answer_of(reply.value, job.meter), note=_died(reply))
+
+
+def _ended(reply: Reply) -> str:
+    """Return how many actors ended over a task, and how."""
+    endings = " and ".join(dict.fromkeys(reply.endings))
+    return f"{counted(len(reply.endings), 'actor')} {endings}"
+
+
+def _died(reply: Reply) -> Note | None:
+    """Return what to know of a reply that another actor was to give."""
     if not reply.endings:
-        return answer
-    return replace(answer, note=note(Code.WORKER_DIED, text=reply.endings[-1]))
+        return None
+    return note(Code.WORKER_DIED, text=reply.endings[-1])
 
 
 def _plain(fields: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -237,6 +270,6 @@ def _plain(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     return plain
 
 
-def _chained(first: Job, rest: Iterator[Job]) -> Iterator[Job]:
+def _chained(first: Item, rest: Iterator[Item]) -> Iterator[Item]:
     yield first
     yield from rest

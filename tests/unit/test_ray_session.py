@@ -1,0 +1,99 @@
+"""Ray before it starts: what is missing or unreachable is one line in bounded time, and the cluster
+of the docs is one to Ray.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from bench.cli.main import cli
+from bench.core.errors import BenchError, SuiteError, Unavailable
+from bench.scoring import executors
+from bench.scoring.executors import ray_session
+from bench.suite.suite import Suite, load
+from tests.support.paths import ROOT
+
+SUITE = {"name": "s", "datasets": ["embedded:everyday"], "rerankers": ["word-overlap"]}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """The file of a suite."""
+    file = tmp_path / "suite.yaml"
+    file.write_text(yaml.safe_dump(SUITE))
+    return str(file)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A port at which something listens that is no cluster."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def line_of(*arguments: str) -> str:
+    """Return what a run that cannot start says."""
+    result = CliRunner().invoke(cli, ["run", *arguments])
+    assert isinstance(result.exception, BenchError)
+    assert result.exception.exit_code == 2
+    return str(result.exception)
+
+
+def test_without_ray_a_run_says_how_to_install_it(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_session, "find_spec", lambda name: None)
+    assert line_of(path, "--on", "ray") == "ray not installed. pip install 'rerank-bench[ray]'"
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra [ray]")
+def test_a_cluster_that_does_not_answer_is_one_line(
+    path: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = server.getsockname()[1]
+    line = line_of(path, "--on", f"ray://127.0.0.1:{closed}")
+    assert line.startswith(f"no Ray cluster answers at ray://127.0.0.1:{closed}: ")
+    assert "\n" not in line
+    for address in ("ray://head", "ray://127.0.0.1:port"):
+        with pytest.raises(Unavailable, match="no Ray cluster answers at"):
+            executors.build("ray", {"address": address}).check()
+    monkeypatch.setattr(ray_session, "SECONDS_TO_ANSWER", 0.5)
+    with pytest.raises(Unavailable, match=rf"no Ray cluster answers at 127\.0\.0\.1:{port}\. The"):
+        executors.build("ray", {"address": f"127.0.0.1:{port}"}).check()
+
+
+def test_an_address_in_the_place_of_a_name_is_that_of_ray() -> None:
+    placed = load({**SUITE, "executor": "ray://head:6379"})
+    assert _entry(placed) == {"ray": {"address": "ray://head:6379"}}
+    assert _entry(load(SUITE).with_executor("ray://head:1")) == {"ray": {"address": "ray://head:1"}}
+    assert _entry(load(SUITE).with_executor("processes")) == "processes"
+    with pytest.raises(SuiteError, match="option 'address': unknown key"):
+        load(SUITE).with_executor("processes://head:1")
+    with pytest.raises(SuiteError, match="executor 'rai://head:1'"):
+        load(SUITE).with_executor("rai://head:1")
+
+
+def _entry(suite: Suite) -> object:
+    return suite.executor.to_entry()
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra [ray]")
+def test_the_cluster_of_the_docs_is_one_to_ray() -> None:
+    spec = find_spec("ray")
+    assert spec is not None
+    assert spec.origin is not None
+    schema = Path(spec.origin).parent / "autoscaler" / "ray-schema.json"
+    cluster = yaml.safe_load((ROOT / "docs" / "cluster.yaml").read_text())
+    jsonschema.validate(cluster, json.loads(schema.read_text()))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**cluster, "workers": 3}, json.loads(schema.read_text()))
