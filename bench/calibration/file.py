@@ -37,7 +37,8 @@ class FittedOn(Options):
 
     reranker: str
     identity: str = Field(
-        description="digest of what decides the reranker's scores: its system key"
+        description="digest of what decides the reranker's scores, but for the versions of "
+        "libraries; in files of before, of all of it"
     )
     dataset: str
     dataset_hashes: dict[str, Any] = Field(default_factory=dict)

@@ -160,8 +160,8 @@ class Identity:
         return short_digest(self.fields())
 
     def without_libraries(self) -> Identity:
-        """Return the same, whatever the versions of libraries."""
-        return replace(self, libraries={})
+        """Return the same, whatever the versions of libraries, those of parts included."""
+        return replace(self, settings=_unversioned(self.settings), libraries={})
 
     def loaded(
         self,
@@ -320,6 +320,23 @@ def _parted(fields: Fields, outer: tuple[str, ...] = ()) -> tuple[Fields, Fields
         else:
             settings[name] = value
     return settings, libraries
+
+
+def _unversioned(fields: Fields) -> Fields:
+    """Return fields without the versions of libraries in lists, such as those of parts."""
+    rest: Values = {}
+    for name, value in fields.items():
+        if isinstance(value, list | tuple):
+            value = [_unversioned_part(part) for part in value]
+        rest[name] = value
+    return rest
+
+
+def _unversioned_part(part: object) -> object:
+    if not isinstance(part, Mapping):
+        return part
+    settings, _ = _parted(part)
+    return _unversioned(settings)
 
 
 def _merged(fields: Fields, others: Fields) -> Fields:

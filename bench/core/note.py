@@ -81,6 +81,7 @@ class Code(StrEnum):
     MAP_OF_THESE_QUERIES = "map-of-these-queries"
     FUSION_OF_THESE_QUERIES = "fusion-of-these-queries"
     MAP_MAY_REORDER = "map-may-reorder"
+    FAR_SCORES = "far-scores"
     MODEL_TRAINING_UNKNOWN = "model-training-unknown"
     VECTORS_NOT_KEPT = "vectors-not-kept"
     VECTORS_DAMAGED = "vectors-damaged"

@@ -328,9 +328,8 @@ WORDS: Mapping[Code, Words] = {
     Code.FUSION_OF_THESE_QUERIES: says(
         "its maps were fitted on queries that measure it ({text}): its quality may be too good"
     ),
-    Code.MAP_MAY_REORDER: says(
-        "its calibration map does not rise with the score alone, so that it may change the order"
-    ),
+    Code.MAP_MAY_REORDER: says("its calibration map reads more than scores and may change orders"),
+    Code.FAR_SCORES: says("{count} of {total} scores are far off and flatten Platt's curve"),
     Code.MODEL_TRAINING_UNKNOWN: says(
         "what its model {text} was trained on is unknown: if these queries are among it, its "
         "values are too good"

@@ -74,6 +74,8 @@ def _answer(new: Side, measure: ScoreMeasure, margin: float, measured: ScoreDiff
         notes.append(f"{queries} are too few for its bounds, which need {measure.least_queries}")
     if measured.unpaired:
         notes.append(f"{counted(measured.unpaired, 'query')} are in one run only")
+    if measured.p is not None:
+        notes.append(f"paired permutation test of the difference: p {_p_value(measured.p)}")
     bounds = f"[{measured.low:+.4f}, {measured.high:+.4f}]"
     return Gate(
         trial=new.trial,
@@ -94,6 +96,7 @@ def _answer(new: Side, measure: ScoreMeasure, margin: float, measured: ScoreDiff
             "queries": measured.queries,
             "pairs": measured.pairs,
             "unpaired": measured.unpaired,
+            "p": measured.p,
         },
     )
 
@@ -108,6 +111,10 @@ def _outcome(measure: ScoreMeasure, margin: float, measured: ScoreDifference) ->
     if largest < margin:
         return "pass"
     return "fail" if smallest > margin else "inconclusive"
+
+
+def _p_value(p: float) -> str:
+    return "below .001" if p < 0.001 else f"{p:.3f}".lstrip("0")
 
 
 def _limit(measure: ScoreMeasure, margin: float) -> str:

@@ -103,6 +103,18 @@ def margin(lists: ScoredLists) -> FloatArray:
     return values
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """A number of each list, with and without an answer. `folds` are those of the queries of the
+    row, shape (queries,), where a map of each fold gave the numbers.
+    """
+
+    name: str
+    with_answer: FloatArray
+    without: FloatArray
+    folds: IntArray | None = None
+
+
 TOP = "top score"
 PROBABILITY = "probability"
 SIGNALS: Mapping[str, Values] = {TOP: top, "margin": margin}
@@ -156,16 +168,14 @@ def _of_table(
     if problem is not None:
         return Answerability(table, *counts, float("nan"), problem=problem)
     values = [
-        (name, value(lists.with_answer), value(lists.without)) for name, value in signals.items()
+        Numbers(name, value(lists.with_answer), value(lists.without))
+        for name, value in signals.items()
     ]
     if mapped:
         for name, recipe in RECIPES.items():
             values += _probabilities(run, table, lists, seed, name, recipe)
     resampling = Resampling(len(table.query_ids), seed)
-    own = [
-        _signal(name, with_answer, without, lists, resampling)
-        for name, with_answer, without in values
-    ]
+    own = [_signal(numbers, lists, resampling) for numbers in values]
     return Answerability(table, *counts, _chance(lists), own)
 
 
@@ -206,7 +216,7 @@ def _parted(table: JudgedScores) -> _Lists:
 
 def _probabilities(
     run: Run, table: JudgedScores, lists: _Lists, seed: int, name: str, recipe: Recipe
-) -> Iterator[tuple[str, FloatArray, FloatArray]]:
+) -> Iterator[Numbers]:
     """Yield the probability of each list's top document by a map that was fitted on other queries;
     nothing where there are too few queries to fit one.
     """
@@ -225,7 +235,7 @@ def _probabilities(
             _fill(without, lists.without, fold_of[lists.remaining] == fold, own_map)
     except (CalibrationError, DataError):
         return
-    yield name, with_answer, without
+    yield Numbers(name, with_answer, without, fold_of)
 
 
 def _fill(
@@ -237,21 +247,17 @@ def _fill(
         values[is_own] = top(ScoredLists(own_map.of_lists(own), own.offsets))
 
 
-def _signal(
-    name: str,
-    with_answer: FloatArray,
-    without: FloatArray,
-    lists: _Lists,
-    resampling: Resampling,
-) -> Signal:
+def _signal(numbers: Numbers, lists: _Lists, resampling: Resampling) -> Signal:
     import numpy as np
 
+    with_answer, without = numbers.with_answer, numbers.without
     values = np.concatenate([with_answer, without])
     labels = np.concatenate([np.ones(len(with_answer)), np.zeros(len(without))])
     owners = np.concatenate([lists.answerable, lists.remaining])
-    auroc = auc_of(values, Labelled(labels, owners, resampling))
+    folds = None if numbers.folds is None else numbers.folds[owners]
+    auroc = auc_of(values, Labelled(labels, owners, resampling), folds)
     accepts, threshold = _false_accepts(with_answer, without, lists, resampling)
-    return Signal(name, auroc, accepts, threshold)
+    return Signal(numbers.name, auroc, accepts, threshold)
 
 
 def _false_accepts(

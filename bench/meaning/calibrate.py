@@ -5,7 +5,7 @@ probabilities that were fitted on other queries.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from bench.calibration import errors, maps
@@ -13,10 +13,12 @@ from bench.calibration.errors import Bins
 from bench.calibration.file import Calibration, Errors, FittedOn
 from bench.calibration.logistic import logistic
 from bench.core.errors import CalibrationError, RecordError
+from bench.core.note import Note
 from bench.core.version import version
 from bench.datasets.folds import query_digest
 from bench.meaning.cross_fitting import (
     FOLDS,
+    PLATT,
     RECIPES,
     Recipe,
     cross_fitted,
@@ -25,7 +27,9 @@ from bench.meaning.cross_fitting import (
     map_of_group,
 )
 from bench.meaning.error_intervals import AUC, Labelled, auc_of, errors_of
+from bench.meaning.far_scores import far_scores
 from bench.meaning.groups import groups_of
+from bench.meaning.paired_brier import BrierDifference, SquaredErrors, brier_differences
 from bench.meaning.resampling import Resampling
 from bench.records.judged_scores import (
     JudgedScores,
@@ -34,6 +38,7 @@ from bench.records.judged_scores import (
     judged_scores,
     rows_named,
 )
+from bench.records.rows import GroupKey, group_of
 from bench.records.run import Run
 
 if TYPE_CHECKING:
@@ -49,6 +54,7 @@ LOGISTIC = "logistic of them"
 class Assessed:
     """Scores or probabilities of one kind, with their errors. `errors` has AUC alone where they are
     no probabilities, and is empty where a map could not be fitted, for which `problem` says why.
+    `squares` are the squared errors of probabilities, summed by query, shape (queries,).
     """
 
     name: str
@@ -56,6 +62,7 @@ class Assessed:
     curve: Bins | None = None
     problem: str = ""
     fitted: bool = False
+    squares: FloatArray | None = None
 
     @property
     def are_probabilities(self) -> bool:
@@ -90,11 +97,15 @@ class Reading:
 class RowCalibration:
     """The scores of one row. `readings` has the default one first, and the other one where some
     documents are unjudged and the collection has judgments of documents that are not relevant.
+    `against` is its difference to the first stage's row of the same candidates, or to the first
+    row, where several rows are asked for.
     """
 
     table: JudgedScores
     readings: Sequence[Reading]
     groups: Sequence[str] = ()
+    notes: Sequence[Note] = ()
+    against: BrierDifference | None = None
 
     @property
     def unjudged(self) -> int:
@@ -138,7 +149,46 @@ def calibrated(
     if is_named:
         for table in tables:
             refuse_ranks(table)
-    return [_row(run, table, settings) for table in tables]
+    rows = [_row(run, table, settings) for table in tables]
+    groups: dict[GroupKey, list[RowCalibration]] = {}
+    for row in rows:
+        groups.setdefault(group_of(row.table.row.trial), []).append(row)
+    compared = {key: iter(_compared(own, settings.seed)) for key, own in groups.items()}
+    return [next(compared[group_of(row.table.row.trial)]) for row in rows]
+
+
+def _compared(rows: Sequence[RowCalibration], seed: int) -> list[RowCalibration]:
+    """Return rows over the same candidates with their differences in the Brier score to the first
+    stage's, or to the first of them that has probabilities.
+    """
+    squares = [_squares(row) for row in rows]
+    usable = [number for number, own in enumerate(squares) if own is not None]
+    firsts = [number for number in usable if rows[number].table.row.trial.is_first_stage]
+    if len(usable) < 2:
+        return list(rows)
+    lead = (firsts or usable)[0]
+    baseline = squares[lead]
+    if baseline is None:
+        return list(rows)
+    differences = brier_differences(squares, baseline, rows[lead].table.name, seed)
+    return [replace(row, against=own) for row, own in zip(rows, differences, strict=True)]
+
+
+def _squares(row: RowCalibration) -> SquaredErrors | None:
+    """Return the squared errors of a row's probabilities: of its scores where they are some, else
+    of Platt's map, cross-fitted; None where it has neither.
+    """
+    import numpy as np
+
+    reading = row.readings[0]
+    platt = [each for each in reading.maps if each.name == PLATT.name]
+    candidates = [each for each in (*reading.raw[:1], *platt) if each.squares is not None]
+    if not candidates or candidates[0].squares is None:
+        return None
+    labels = labels_of(row.table, reading.unjudged)
+    owners = row.table.owners[~np.isnan(labels)]
+    documents = np.bincount(owners, minlength=len(row.table.query_ids)).astype(np.float64)
+    return SquaredErrors(row.table.query_ids, candidates[0].squares, documents)
 
 
 def tables_of(
@@ -210,7 +260,11 @@ def _row(run: Run, table: JudgedScores, settings: Settings) -> RowCalibration:
     if settings.by is not None:
         groups = groups_of(run, table, settings.by)
     readings = [_reading(run, table, name, settings, groups) for name in names]
-    return RowCalibration(table, readings, groups)
+    notes: list[Note] = []
+    if not table.are_ranks:
+        far = far_scores(lists_of(table), labels_of(table, first))
+        notes += [far] if far is not None else []
+    return RowCalibration(table, readings, groups, notes)
 
 
 def _reading(
@@ -260,7 +314,8 @@ def _maps(
         except CalibrationError as error:
             yield Assessed(recipe.name, problem=str(error), fitted=True)
         else:
-            yield _assessed(recipe.name, values[is_known], labelled, fitted=True)
+            folds = fold_of[table.owners][is_known]
+            yield _assessed(recipe.name, values[is_known], labelled, folds)
 
 
 def _raw(table: JudgedScores, scores: FloatArray, labelled: Labelled) -> Iterator[Assessed]:
@@ -281,10 +336,18 @@ def _raw(table: JudgedScores, scores: FloatArray, labelled: Labelled) -> Iterato
 
 
 def _assessed(
-    name: str, probabilities: FloatArray, labelled: Labelled, *, fitted: bool = False
+    name: str, probabilities: FloatArray, labelled: Labelled, folds: IntArray | None = None
 ) -> Assessed:
-    curve = errors.reliability(probabilities, labelled.labels)
-    return Assessed(name, errors_of(probabilities, labelled), curve, fitted=fitted)
+    """Return probabilities with their errors; `folds` are those of each document where a map of
+    each fold gave them.
+    """
+    return Assessed(
+        name,
+        errors_of(probabilities, labelled, folds),
+        errors.reliability(probabilities, labelled.labels),
+        fitted=folds is not None,
+        squares=labelled.by_query((probabilities - labelled.labels) ** 2),
+    )
 
 
 def calibration_of(
@@ -293,12 +356,19 @@ def calibration_of(
     """Return the map fitted on all queries of a row, with the errors that it had when it was fitted
     on other queries than those measured.
 
-    Raises CalibrationError where there is nothing to fit it on.
+    Raises CalibrationError where there is nothing to fit it on, or nothing to fit it on in the
+    other folds: a map without an error of its own says nothing of what it is worth.
     """
     import numpy as np
 
     table = row.table
     reading = row.readings[0]
+    own = next((each for each in reading.maps if each.name == recipe.name), None)
+    if own is not None and own.problem:
+        raise CalibrationError(
+            f"{table.row.trial.id}: no {recipe.name} map is written: none could be fitted on other "
+            f"queries than those that it is measured on: {own.problem}"
+        )
     labels = labels_of(table, reading.unjudged)
     lists = lists_of(table)
     groups: dict[str, maps.ScoreMap] = {}
@@ -332,7 +402,7 @@ def _fitted_on(run: Run, row: RowCalibration, recipe: Recipe, settings: Settings
     own = next((each.errors for each in reading.maps if each.name == recipe.name), {})
     return FittedOn(
         reranker=trial.reranker,
-        identity=record.system.hash,
+        identity=record.identity.without_libraries().digest,
         dataset=trial.dataset,
         dataset_hashes=dict(record.keys["quality"].fields.get("dataset") or {}),
         first_stage=trial.first_stage,

@@ -33,8 +33,9 @@ class Recipe:
         return " + ".join((self.kind, *self.features))
 
 
+PLATT = Recipe("platt")
 RECIPES = (
-    Recipe("platt"),
+    PLATT,
     Recipe("platt", maps.FEATURES),
     Recipe("isotonic"),
     Recipe("beta"),

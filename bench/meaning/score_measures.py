@@ -21,6 +21,7 @@ from bench.meaning.error_intervals import (
     brier_resamples,
     ece_resamples,
 )
+from bench.meaning.paired_brier import SquaredErrors, brier_p
 from bench.meaning.resampling import Resampling, interval
 from bench.quality.score_measures import ScoreMeasure, of_scores
 from bench.quality.statistics import LEVEL
@@ -95,6 +96,16 @@ class JudgedPairs:
         if self.labels.min() == self.labels.max():
             return Absence.ONE_LABEL
         return None
+
+    def squared_errors(self) -> SquaredErrors:
+        """Return the squared errors of probabilities by query."""
+        import numpy as np
+
+        queries = len(self.query_ids)
+        squares = (self.scores - self.labels) ** 2
+        sums = np.bincount(self.owners, squares, minlength=queries).astype(np.float64)
+        documents = np.bincount(self.owners, minlength=queries).astype(np.float64)
+        return SquaredErrors(self.query_ids, sums, documents)
 
     def over(self, query_ids: Sequence[str]) -> JudgedPairs:
         """Return the pairs of these queries alone, numbered in their order."""
@@ -182,7 +193,8 @@ def score_value(pairs: JudgedPairs, measure: ScoreMeasure, seed: int) -> ScoreVa
 class ScoreDifference:
     """A measure of scores in two runs, over the same queries, new less baseline, and the one-sided
     95 % bounds of that: both runs have the same drawn queries. The difference of ECE leaves out
-    what the noise of labels adds to each: see `crossed_ece`.
+    what the noise of labels adds to each: see `crossed_ece`. `p` is that of the Brier score over
+    the same documents: see `paired_brier`.
     """
 
     value: float
@@ -193,6 +205,7 @@ class ScoreDifference:
     queries: int
     pairs: int
     unpaired: int
+    p: float | None = None
 
 
 def judged_pairs(run: Run, record: Record, qrels_from: Run) -> JudgedPairs:
@@ -245,7 +258,18 @@ def score_difference(
         queries=len(query_ids),
         pairs=len(ours.labels),
         unpaired=unpaired,
+        p=_p(ours, theirs, measure, seed),
     )
+
+
+def _p(ours: JudgedPairs, theirs: JudgedPairs, measure: ScoreMeasure, seed: int) -> float | None:
+    """Return the p of a difference in the Brier score; None for another measure, and where the
+    pairs are not of as many documents.
+    """
+    if measure.name != "Brier":
+        return None
+    new, old = ours.squared_errors(), theirs.squared_errors()
+    return brier_p(new.sums, old.sums, seed) if new.fits(old) else None
 
 
 def _for_difference(

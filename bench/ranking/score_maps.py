@@ -78,9 +78,10 @@ class UsedMap:
         fitted = self.calibration.fitted_on
         return CalibrationError(
             f"{self.path}: the map was fitted on scores of {fitted.reranker} "
-            f"({fitted.identity}), and {name} is another system: another model, option, number "
-            "format or library version. Fit it again on a run of this one with `rerank-bench "
-            "calibrate`, or in a suite write `other: note` to use it all the same"
+            f"({fitted.identity}), and {name} is another system: another model, option or number "
+            "format (in files of before also another library version). Fit it again on a run of "
+            "this one with `rerank-bench calibrate`, or in a suite write `other: note` to use it "
+            "all the same"
         )
 
     def refuse_other_first_stage(self, name: str, other: Other) -> Note | None:

@@ -5,10 +5,12 @@ curve where one row is asked for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from bench.calibration.errors import Bins
 from bench.calibration.file import ErrorInterval, Errors
+from bench.core import wording
 from bench.core.counting import counted
 from bench.meaning.calibrate import NO_MAP, RANKS, Assessed, Reading, RowCalibration
 from bench.records.rows import GroupKey, group_of, longest_of
@@ -50,7 +52,14 @@ COLUMNS = (
         needed=True,
     ),
     Column("log_loss", "log loss", "", better="lower", priority=2, interval="comment", needed=True),
-    Column("auc", "AUC", "over all queries", better="higher", priority=3, interval="comment"),
+    Column(
+        "auc",
+        "AUC",
+        "over all queries; of maps, within each fold",
+        better="higher",
+        priority=3,
+        interval="comment",
+    ),
     Column("brier", "Brier", "", better="lower", priority=4, interval="comment"),
     Column(
         "ece_width",
@@ -77,6 +86,8 @@ SUMMARY = (
     Column("log_loss", "log loss", "with that map", better="lower", priority=3, interval="comment"),
     Column("auc", "AUC", "of the scores as they are", better="higher", priority=4),
     Column("raw", "skill as they are", "Brier skill without a map", better="higher", priority=5),
+    Column("against", "Δ Brier", "to the row named below", better="lower", priority=6),
+    Column("p", "p", "paired permutation test, after Holm's correction", priority=7),
 )
 """A line per row of the run, where several are asked for."""
 NAMES = {
@@ -148,6 +159,12 @@ def _summary(rows: Sequence[RowCalibration]) -> Table:
             by_column["map"] = cells.text(best.name)
             for key in ("brier_skill", "ece_mass", "log_loss"):
                 by_column[key] = _cell(best, key)
+        if row.against is not None:
+            own = row.against
+            by_column["against"] = cells.number(
+                "delta", numbers.change, own.mean, own.low, own.high
+            )
+            by_column["p"] = cells.p(own.p_holm)
         lines.append(Row(row.table.name, by_column, kind="reranker"))
     return Table("row", SUMMARY, lines, _readings(rows))
 
@@ -230,7 +247,16 @@ def sentences(rows: Sequence[RowCalibration]) -> Iterator[str]:
             "Scores outside 0 to 1 are not probabilities: as they are, they have an AUC and no "
             "other error."
         )
+    baselines = dict.fromkeys(row.against.baseline for row in rows if row.against is not None)
+    for baseline in baselines:
+        yield (
+            f"Δ Brier: difference of the Brier score to {baseline} over the same documents, "
+            "negative is better; scores that are no probabilities by Platt's map. p: paired "
+            "permutation test over queries, after Holm's correction."
+        )
     for row in rows:
+        for text in wording.sentences(row.notes):
+            yield f"{row.table.name}: {text}."
         if row.table.are_ranks:
             yield f"{row.table.name}: {RANKS[row.table.scale]}; {NO_MAP}."
     unlabelled = [row.table.name for row in rows if not row.readings[0].pairs]
@@ -290,8 +316,16 @@ def _data(row: RowCalibration) -> Record:
         "scale": str(row.table.scale),
         "relevant_from": row.table.threshold,
         "unjudged_pairs": row.unjudged,
+        "notes": [own.to_dict() for own in row.notes],
+        "brier_against": _against(row),
         "readings": [_reading_data(reading) for reading in row.readings],
     }
+
+
+def _against(row: RowCalibration) -> Record | None:
+    if row.against is None:
+        return None
+    return asdict(row.against)
 
 
 def _reading_data(reading: Reading) -> Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,16 @@ from bench.calibration.cuts import steps_of
 from bench.calibration.file import ErrorInterval
 from bench.calibration.lists import ScoredLists
 from bench.calibration.platt import Platt
+from bench.contract.identity import Identity
+from bench.contract.stage import Description
 from bench.core.errors import BenchError, CalibrationError
+from bench.core.note import Code
 from bench.meaning.calibrate import RowCalibration, Settings, calibrate, calibrated, tables_of
 from bench.meaning.cross_fitting import FOLDS, Recipe, cross_fitted, fold_numbers, lists_of
 from bench.meaning.cut import cut
 from bench.meaning.error_intervals import Labelled, auc_of, errors_of
 from bench.meaning.resampling import Resampling
+from bench.ranking.score_maps import digests_of, used_map
 from bench.records.run import Run
 from bench.records.tables import QUERY_FIELDS, path_of, write_rows
 from bench.reports.calibrated import document
@@ -31,6 +36,7 @@ from bench.reports.document import Table
 from bench.reports.renderers import render
 from tests.support.command import Ended
 from tests.support.command import bench as command_line
+from tests.support.made_maps import map_file
 from tests.support.made_scores import scored_run
 from tests.support.paths import ROOT
 
@@ -462,3 +468,144 @@ def test_a_group_whose_labels_are_all_the_same_is_named() -> None:
     fold_of = np.array([0, 1, 0, 1])
     with pytest.raises(CalibrationError, match="the queries of 'en': a map needs relevant"):
         cross_fitted(Recipe("platt"), lists, labels, fold_of, ["de", "de", "en", "en"])
+
+
+def brute_auc(values: np.ndarray, labels: np.ndarray) -> float:
+    """The share of pairs of a relevant document and another in which the former is higher."""
+    wins = [
+        float(high > low) + 0.5 * float(high == low)
+        for high in values[labels == 1]
+        for low in values[labels == 0]
+    ]
+    return float(np.mean(wins))
+
+
+def test_the_auc_of_maps_is_the_mean_of_the_folds_own(
+    run: Run, rows: dict[str, RowCalibration]
+) -> None:
+    """Platt's curves rise, so that within a fold the AUC is that of the scores; pooled it is not,
+    since each fold has a curve of its own.
+    """
+    (table,) = tables_of(run, "logits")
+    labels = table.labels(unjudged_as_not_relevant=False)
+    is_known = ~np.isnan(labels)
+    folds = fold_numbers(run, table, FOLDS, 0)[table.owners]
+    expected = []
+    for fold in range(FOLDS):
+        is_own = is_known & (folds == fold)
+        expected.append(brute_auc(table.scores[is_own], labels[is_own]))
+    assert value(rows["logits"], "platt", "auc") == pytest.approx(np.mean(expected), abs=1e-12)
+    raw = value(rows["logits"], "as they are", "auc")
+    assert raw == pytest.approx(brute_auc(table.scores[is_known], labels[is_known]), abs=1e-12)
+    (own,) = [each for each in rows["logits"].readings[0].maps if each.name == "platt"]
+    interval = own.errors["auc"]
+    assert interval.low is not None
+    assert interval.high is not None
+    assert interval.low < value(rows["logits"], "platt", "auc") < interval.high
+
+
+def test_rows_are_compared_by_a_permutation_of_queries(run: Run) -> None:
+    """A brute force over the queries' shares of the Brier difference; the first stage is the
+    baseline, by Platt's map.
+    """
+    answer = {row.table.row.trial.reranker: row for row in bench.calibrate(run)}
+    assert answer["first-stage"].against is None
+    assert answer["places"].against is None
+    against = answer["chances"].against
+    assert against is not None
+    assert against.baseline == "first-stage"
+    briers = [value(answer["chances"], "as they are", "brier")]
+    briers.append(value(answer["first-stage"], "platt", "brier"))
+    assert against.mean == pytest.approx(briers[0] - briers[1], abs=1e-12)
+    reading = answer["first-stage"].readings[0]
+    (platt,) = [each for each in reading.maps if each.name == "platt"]
+    own = answer["chances"].readings[0].raw[0]
+    assert own.squares is not None
+    assert platt.squares is not None
+    delta = own.squares - platt.squares
+    signs = np.random.default_rng(7).choice([-1.0, 1.0], size=(20_000, len(delta)))
+    p = (np.abs(signs @ delta) >= abs(delta.sum()) - 1e-12).mean()
+    assert against.p == pytest.approx(p, abs=0.01)
+    assert against.p < 0.01 <= answer["noise"].against.p  # type: ignore[union-attr]
+    assert against.p <= against.p_holm
+    text = " ".join(command(run, width=160).stdout.split())
+    assert "paired permutation test over queries" in text
+    done = json.loads(command(run, "--format", "json").stdout)
+    stored = {row["reranker"]: row["brier_against"] for row in done}
+    assert stored["chances"]["p_holm"] == against.p_holm
+
+
+def planted(out: Path, outlier: float) -> Run:
+    """60 queries whose scores follow the labels; one document that is not relevant has a score of
+    its own.
+    """
+    rng = np.random.default_rng(3)
+    lists: dict[str, list[tuple[str, float]]] = {}
+    judgments: list[tuple[str, str, int]] = []
+    for number in range(QUERIES):
+        labels = (rng.random(SIZE) < 0.4).astype(int)
+        scores = (labels + rng.normal(0, 0.7, SIZE)).tolist()
+        if not number:
+            labels[0], scores[0] = 0, outlier
+        names = [f"d{place}" for place in range(SIZE)]
+        lists[f"q{number}"] = list(zip(names, scores, strict=True))
+        grades = zip(names, labels.tolist(), strict=True)
+        judgments += [(f"q{number}", name, grade) for name, grade in grades]
+    return scored_run(out, {"first-stage": lists, "a": lists}, judgments)
+
+
+def test_a_far_score_that_flattens_platt_is_noted(tmp_path: Path) -> None:
+    (plain,) = bench.calibrate(planted(tmp_path / "plain", 1.0), "a")
+    (far,) = bench.calibrate(planted(tmp_path / "far", 4000.0), "a")
+    assert list(plain.notes) == []
+    (own,) = far.notes
+    assert (own.code, own.count, own.total) == (Code.FAR_SCORES, 1, QUERIES * SIZE)
+    assert value(far, "platt", "brier_skill") < 0.5 * value(plain, "platt", "brier_skill")
+    assert value(far, "isotonic", "brier_skill") > 0.9 * value(plain, "isotonic", "brier_skill")
+    text = " ".join(render(document([far]), "markdown").split())
+    assert "1 of 600 scores are far off and flatten Platt's curve" in text
+
+
+def test_no_file_is_written_where_no_map_could_be_fitted_on_other_queries(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "map.json"
+    folder = Path(shutil.copytree(run.folder, tmp_path / "run"))
+    fields = [("tiny", f"q{number}", "many", f"g{number}") for number in range(QUERIES)]
+    write_rows(path_of(folder, QUERY_FIELDS, "many"), QUERY_FIELDS, fields)
+    done = command(Run(folder), "logits", "--by", "many", "--out", path)
+    assert (done.returncode, path.exists()) == (2, False)
+    assert done.stderr.count("\n") == 1
+    assert "no platt map is written: none could be fitted on other queries" in done.stderr
+
+
+def test_a_map_names_its_system_whatever_the_versions_of_libraries(
+    run: Run, tmp_path: Path
+) -> None:
+    """A run under other library versions writes the same identity, and the map serves both."""
+    path = tmp_path / "map.json"
+    assert command(run, "logits", "--out", path).returncode == 0
+    fitted = file.read(path).fitted_on
+    assert fitted.identity == run.records["tiny--bm25--logits"].identity.digest
+    parts = [{"backend": "x", "torch": "2.1"}, {"backend": "y", "libraries": {"onnx": "1"}}]
+    old = Identity.read({"backend": "fuse", "torch": "2.1", "by": "rrf", "parts": parts})
+    parts = [{"backend": "x", "torch": "2.9"}, {"backend": "y", "libraries": {"onnx": "2"}}]
+    new = Identity.read({"backend": "fuse", "torch": "2.9", "by": "rrf", "parts": parts})
+    other = Identity.read({"backend": "fuse", "torch": "2.9", "by": "rrf", "parts": parts[:1]})
+    assert old.digest != new.digest
+    assert old.without_libraries().digest == new.without_libraries().digest
+    assert other.without_libraries().digest != new.without_libraries().digest
+
+
+def test_a_map_that_is_fitted_anew_serves_the_reranker_under_other_library_versions(
+    tmp_path: Path,
+) -> None:
+    made = Description("x", {"torch": "2.9", "model": "m"}, {})
+    older = Description("x", {"torch": "2.1", "model": "m"}, {})
+    identity = Identity.read({"backend": "x", "torch": "2.1", "model": "m"}).without_libraries()
+    used = used_map(str(map_file(tmp_path / "new.json", identity=identity.digest)))
+    assert used.refuse_other("x", made, "refuse") is None
+    of_before = used_map(str(map_file(tmp_path / "old.json", identity=digests_of(older)[0])))
+    assert of_before.refuse_other("x", older, "refuse") is None
+    with pytest.raises(CalibrationError, match="library version"):
+        of_before.refuse_other("x", made, "refuse")

@@ -219,7 +219,13 @@ def test_a_gate_knows_which_way_is_better(tmp_path: Path, measure: str, better: 
     assert worse.numbers["difference"] > 0
     assert improved.numbers["difference"] == pytest.approx(-worse.numbers["difference"])
     assert (worse.limit, worse.numbers["better"]) == ("< +0.01", better)
-    assert gate(true, true_again(tmp_path), measure, 0.001).outcome == "pass"
+    same = gate(true, true_again(tmp_path), measure, 0.001)
+    assert same.outcome == "pass"
+    if measure == "Brier":
+        assert (worse.numbers["p"] < 0.001, same.numbers["p"]) == (True, 1.0)
+        assert "paired permutation test of the difference: p below .001" in worse.remark
+    else:
+        assert worse.numbers["p"] is None
 
 
 def true_again(folder: Path) -> Run:
