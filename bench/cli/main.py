@@ -25,6 +25,7 @@ from bench.cli import (
     probing,
     running,
     serving,
+    training,
     tuning,
     validating,
     verifying,
@@ -43,6 +44,7 @@ COMMANDS = (
     meaning.calibrate,
     meaning.answerability,
     tuning.tune,
+    training.train,
     measuring.noise_,
     comparing.check,
     comparing.parity,
@@ -120,7 +122,9 @@ def main() -> None:
     sys.exit(code)
 
 
-INTERRUPTED = "interrupted; run, tune, judge and check go on from what they have when asked again"
+INTERRUPTED = (
+    "interrupted; run, tune, train, judge and check go on from what they have when asked again"
+)
 
 
 def _exit_code() -> int:

@@ -135,7 +135,7 @@ def _from_cache(run: StoredRun) -> str:
 @click.command()
 @click.argument("path", type=PATH, required=False)
 @click.option("--gates", is_flag=True, help="That of gates files (docs/ci.md).")
-@click.option("--recipe", is_flag=True, help="That of training recipes.")
+@click.option("--recipe", is_flag=True, help="That of training recipes (docs/training.md).")
 def schema(path: Path | None, gates: bool, recipe: bool) -> None:
     """Print the JSON Schema of suite files, for editors, or write it to PATH."""
     from bench.core.atomic import write_atomically

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from bench.core.counting import counted
@@ -56,39 +57,35 @@ def build(
     failed = len(source.queries) - len(rows)
     if failed:
         observer.note(f"left out, since the teacher did not answer: {counted(failed, 'query')}")
-    train = [_list(recipe, source.datasets, row, labels) for row in rows]
-    dev = _dev_lists(split, miner)
-    facts = _facts(split, source, rows)._replace(dev_queries=len(dev), failed=failed)
-    if facts.shared_documents:
-        documents = counted(facts.shared_documents, "document")
+    data = _data(recipe, split, miner, source, rows, labels)
+    if data.facts.shared_documents:
+        documents = counted(data.facts.shared_documents, "document")
         observer.note(
             f"{documents} of the training lists are relevant to test queries: as negatives of "
             "others, which teaches nothing of the test queries themselves"
         )
-    dev_qrels = {query.name: query.grades for query in split.portions.dev}
-    positives = {row.query.name: len(row.positives) for row in rows}
-    return TrainingData(train, dev, dev_qrels, positives, facts)
+    return replace(data, facts=data.facts._replace(failed=failed))
 
 
 class Forecast(NamedTuple):
-    """What training would take: its lists, before a teacher leaves negatives out, and what the
-    teacher would be asked.
+    """What training would take: its data, before a teacher leaves negatives out and with 0 for its
+    scores, and what the teacher would be asked.
     """
 
-    lists: Sequence[TrainingList]
+    data: TrainingData
     bill: Bill | None
 
 
 def forecast(recipe: Recipe, split: Split, miner: Miner, teacher: Teacher | None) -> Forecast:
-    """Return the training lists and the teacher's bill; the teacher is not asked. The bill is an
-    upper limit where the teacher chooses the negatives whose scores are wanted.
+    """Return the data of a training and the teacher's bill; the teacher is not asked. The bill is
+    an upper limit where the teacher chooses the negatives whose scores are wanted.
     """
     source = material(recipe, split, miner)
     untaught = recipe.negatives.model_copy(update={"below": None})
     rows = _rows(recipe.model_copy(update={"negatives": untaught}), source, {})
-    lists = [_list(recipe, source.datasets, row, None) for row in rows]
+    data = _data(recipe, split, miner, source, rows, {})
     if teacher is None:
-        return Forecast(lists, None)
+        return Forecast(data, None)
     wanted: dict[str, tuple[str, ...]] = {}
     if recipe.negatives.below is not None:
         wanted = _windows(recipe, source)
@@ -101,7 +98,24 @@ def forecast(recipe: Recipe, split: Split, miner: Miner, teacher: Teacher | None
     usd = None
     if None not in prices:
         usd = sum(price or 0.0 for price in prices)
-    return Forecast(lists, Bill(sum(bill.pairs for bill in bills), usd))
+    return Forecast(data, Bill(sum(bill.pairs for bill in bills), usd))
+
+
+def _data(
+    recipe: Recipe,
+    split: Split,
+    miner: Miner,
+    source: Material,
+    rows: Sequence[Row],
+    labels: Mapping[str, Scores],
+) -> TrainingData:
+    """Return the data that rows make, with a teacher's scores as `labels`."""
+    train = [_list(recipe, source.datasets, row, labels) for row in rows]
+    dev = _dev_lists(split, miner)
+    facts = _facts(split, source, rows)._replace(dev_queries=len(dev))
+    dev_qrels = {query.name: query.grades for query in split.portions.dev}
+    positives = {row.query.name: len(row.positives) for row in rows}
+    return TrainingData(train, dev, dev_qrels, positives, facts)
 
 
 def _windows(recipe: Recipe, source: Material) -> dict[str, tuple[str, ...]]:
@@ -174,13 +188,13 @@ def _list(
     recipe: Recipe,
     datasets: Sequence[Dataset],
     row: Row,
-    labels: Mapping[str, Scores] | None,
+    labels: Mapping[str, Scores],
 ) -> TrainingList:
-    """Return a training list. Without `labels` those of a teacher are 0."""
+    """Return a training list; a label that a teacher has not given is 0."""
     query, doc_ids = row.query, row.doc_ids
     texts = datasets[query.dataset].texts(doc_ids)
     if recipe.objective == MARGIN:
-        scores = (labels or {}).get(query.name, {})
+        scores = labels.get(query.name, {})
         values = [scores.get(doc_id, 0.0) for doc_id in doc_ids]
     elif recipe.objective in BINARY:
         values = [1.0] * len(row.positives) + [0.0] * len(row.chosen.doc_ids)

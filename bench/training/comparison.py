@@ -56,33 +56,33 @@ class Gain:
     run: Run
 
 
-def compare(
-    recipe: Recipe,
-    split: Split,
-    rows: Sequence[Part],
-    out: Path,
-    device: str | None,
-    observer: Observer,
-    *,
-    fresh: bool = False,
-    command: str = "",
-) -> Gain:
-    """Return what the row named `trained` gains, from a run over the test queries under `out`.
-    Paths in `rows` are as seen from `out`. Raises RerankerError where the row has failed.
-    """
-    text = yaml.safe_dump(suite_fields(recipe, split, rows, out), sort_keys=False)
-    write_atomically(out / SUITE, text.encode())
-    suite = suites.load(out / SUITE)
-    run = loop.run(
-        suite,
-        out=out / RUNS,
-        device=device,
-        time_it=False,
-        fresh=fresh,
-        observer=observer,
-        command=command,
-    )
-    return gain_of(run, display_name(recipe.first_stage))
+@dataclass(frozen=True)
+class Comparing:
+    """Runs comparisons under `out`; the other fields are those of a run."""
+
+    out: Path
+    device: str | None
+    observer: Observer
+    fresh: bool = False
+    command: str = ""
+
+    def gain(self, recipe: Recipe, split: Split, rows: Sequence[Part]) -> Gain:
+        """Return what the row named `trained` gains, from a run over the test queries. Paths in
+        `rows` are as seen from `out`. Raises RerankerError where that row has failed.
+        """
+        fields = suite_fields(recipe, split, rows, self.out)
+        text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+        write_atomically(self.out / SUITE, text.encode())
+        run = loop.run(
+            suites.load(self.out / SUITE),
+            out=self.out / RUNS,
+            device=self.device,
+            time_it=False,
+            fresh=self.fresh,
+            observer=self.observer,
+            command=self.command,
+        )
+        return gain_of(run, display_name(recipe.first_stage))
 
 
 def suite_fields(recipe: Recipe, split: Split, rows: Sequence[Part], out: Path) -> dict[str, Any]:

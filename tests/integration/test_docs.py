@@ -151,3 +151,17 @@ def test_commands_in_the_docs_exist() -> None:
 def test_the_readme_shows_every_command() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in cli.commands if f"rerank-bench {name}" not in text] == []
+
+
+def test_recipes_of_the_docs_are_valid_and_the_first_one_can_be_built() -> None:
+    from bench.core.progress import Observer
+    from bench.training import recipe as recipes
+    from bench.training import train as training
+
+    texts = [text for page, text in blocks("yaml") if page == "training.md"]
+    loaded = [recipes.parse(text, "training.md", ROOT) for text in texts]
+    assert [recipe.name for recipe in loaded] == ["everyday-small", "cheap"]
+    split, data = training.prepared(loaded[0], "cpu", Observer())
+    assert len(split.portions.test) == 20
+    assert len(split.portions.train) + len(split.portions.dev) == 40
+    assert {len(row.doc_ids) - data.positives[row.query_id] for row in data.train} == {4}

@@ -1,0 +1,86 @@
+"""`train`: a model from a recipe, and what it gains."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from bench.cli.arguments import PATH, device_option, form_option, quiet_option
+from bench.cli.console import echo, open_observer, warn
+from bench.core.redaction import argument
+
+
+@click.command()
+@click.argument("recipe")
+@click.option(
+    "--out",
+    type=PATH,
+    help="Folder for the model, the comparison and the recipe with its defaults. Default: "
+    "trained/NAME.",
+)
+@device_option
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Train anew, whatever a training of before has left; no score of before is used in the "
+    "comparison.",
+)
+@quiet_option
+@click.option(
+    "--estimate",
+    is_flag=True,
+    help="Only report pairs, steps, minutes, memory and a teacher's price, from a few timed steps: "
+    "ask nothing, write nothing.",
+)
+@form_option("table", "markdown", "json")
+def train(
+    recipe: str,
+    out: Path | None,
+    device: str | None,
+    fresh: bool,
+    quiet: bool,
+    estimate: bool,
+    form: str,
+) -> None:
+    """Train a reranker by RECIPE (a YAML file, docs/training.md), and compare it with its untuned
+    base on test queries.
+
+    Refuses training queries that dev or test queries ask, too. An interrupted training goes on: run
+    the same command again. Ends with an ordinary run over the test queries, and the gain with its
+    interval.
+    """
+    from bench import reports
+    from bench.reports import trained as report
+    from bench.training import recipe as recipes
+    from bench.training import train as training
+
+    loaded = recipes.load(recipe)
+    observer = open_observer(quiet=quiet)
+    if estimate:
+        echo(report.forecast(training.foreseen(loaded, device, observer)), form)
+        return
+    folder = out or Path("trained") / loaded.name
+    command = shlex.join(["rerank-bench", *map(argument, sys.argv[1:])])
+    try:
+        trained = training.train(
+            loaded,
+            folder,
+            device=device,
+            fresh=fresh,
+            observer=observer,
+            command=command,
+        )
+    except KeyboardInterrupt:
+        again = command.replace(" --fresh", "")
+        warn(f"\ninterrupted: `{again}` goes on from the last checkpoint")
+        raise
+    if trained.gain is not None:
+        reports.write(trained.gain.run, warn)
+    echo(report.document(trained), form)
+    if form == "table":
+        click.echo(f"model   {trained.model}")
+        if trained.gain is not None:
+            click.echo(f"run     {trained.gain.run.folder}")

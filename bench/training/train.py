@@ -1,0 +1,133 @@
+"""`train`: from a recipe to a model folder, and to what it gains on the test queries."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from bench.core.atomic import write_atomically
+from bench.core.progress import Observer
+from bench.suite.moved import moved
+from bench.training import entries, ltr
+from bench.training.building import build, forecast
+from bench.training.card import write_card
+from bench.training.comparison import Comparing, Gain
+from bench.training.estimate import Estimate, estimate
+from bench.training.fit import Fitted, fit, refuse_other
+from bench.training.lists import DataFacts, TrainingData
+from bench.training.mining import Miner
+from bench.training.recipe import Recipe
+from bench.training.split import Split, split
+from bench.training.teaching import Bill, Teacher
+
+RECIPE, MODEL = "recipe.yaml", "model"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training left: the model, a folder or the file of an ltr; how it was fitted and the
+    counts of its data, None for an ltr; and what it gains, None without test queries.
+    """
+
+    recipe: Recipe
+    model: Path
+    fitted: Fitted | None
+    facts: DataFacts | None
+    gain: Gain | None
+
+
+def prepared(recipe: Recipe, device: str | None, observer: Observer) -> tuple[Split, TrainingData]:
+    """Return the portions of a recipe's queries and the lists to train on. Raises DataError before
+    anything is mined or asked where a training query leaks.
+    """
+    portions = split(recipe, observer)
+    miner = Miner(recipe, device, observer)
+    return portions, build(recipe, portions, miner, _teacher(recipe, device, observer), observer)
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What a training would take: the portions of its queries; its data, before a teacher leaves
+    negatives out, and what a few timed steps say, None of an ltr; what the teacher would be asked.
+    """
+
+    recipe: Recipe
+    split: Split
+    data: TrainingData | None = None
+    bill: Bill | None = None
+    estimate: Estimate | None = None
+
+
+def foreseen(recipe: Recipe, device: str | None, observer: Observer) -> Foreseen:
+    """Return what a training would take: a few of its steps are timed, and the teacher is not
+    asked.
+    """
+    portions = split(recipe, observer)
+    if recipe.kind == "ltr":
+        return Foreseen(recipe, portions)
+    teacher = _teacher(recipe, device, observer)
+    expected = forecast(recipe, portions, Miner(recipe, device, observer), teacher)
+    timed = estimate(recipe, expected.data, device or "auto")
+    return Foreseen(recipe, portions, expected.data, expected.bill, timed)
+
+
+def _teacher(recipe: Recipe, device: str | None, observer: Observer) -> Teacher | None:
+    if recipe.teacher is None:
+        return None
+    return Teacher(recipe, recipe.teacher, device, observer)
+
+
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    device: str | None = None,
+    fresh: bool = False,
+    observer: Observer | None = None,
+    command: str = "",
+) -> Trained:
+    """Train the model of a recipe into `out/model`, and compare it on the test queries in a run
+    under `out/comparison`.
+
+    A training that was interrupted goes on; with `fresh` it begins anew. Raises BenchError where it
+    cannot be trained, or has no values on the test queries.
+    """
+    watch = observer or Observer()
+    comparing = Comparing(out, device, watch, fresh=fresh, command=command)
+    if recipe.kind == "ltr":
+        portions = split(recipe, watch)
+        _write_recipe(recipe, out)
+        gain = comparing.gain(recipe, portions, [ltr.row(recipe, portions, out)])
+        return Trained(recipe, ltr.keep_model(gain, out), None, None, gain)
+    portions, data = prepared(recipe, device, watch)
+    folder = out / MODEL
+    if fresh:
+        _remove(folder)
+    _write_recipe(recipe, out)
+    fitted = fit(recipe, data, folder, watch, device or "auto")
+    if recipe.test is None:
+        write_card(recipe, data.facts, fitted)
+        return Trained(recipe, folder, fitted, data.facts, None)
+    rows = [entries.untuned(recipe, out), entries.trained(recipe, folder, out)]
+    gain = comparing.gain(recipe, portions, rows)
+    write_card(recipe, data.facts, fitted, gain)
+    return Trained(recipe, folder, fitted, data.facts, gain)
+
+
+def _write_recipe(recipe: Recipe, out: Path) -> None:
+    """Write the recipe with its defaults next to what it makes."""
+    fields = moved(recipe.resolved(), recipe.base_dir, out)
+    text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+    write_atomically(out / RECIPE, text.encode())
+
+
+def _remove(folder: Path) -> None:
+    """Remove a model that a training has left, and its checkpoints. Raises BenchError for a folder
+    with anything else in it.
+    """
+    refuse_other(folder)
+    for path in (folder, folder.with_name(f"{folder.name}.training")):
+        shutil.rmtree(path, ignore_errors=True)
