@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 @click.argument("suite")
 def validate(suite: str) -> int:
     """Check SUITE without running it: every key, type and name; the data opened, counted and
-    compared; what runs, is skipped or fails.
+    compared; what runs, is skipped or fails. A training recipe is checked in the same way, its
+    queries compared with those of dev and test.
 
     Nothing is scored, sent or downloaded. Exits 1 when a row that is not optional cannot run, 2
     when the suite itself is wrong.
     """
     from bench.discover.validation import Outcome, validate
     from bench.suite.suite import load
+    from bench.training.recipe import is_recipe
 
+    if is_recipe(suite):
+        return _validate_recipe(suite)
     validation = validate(load(suite))
     for dataset in validation.datasets:
         _print_dataset(dataset)
@@ -41,6 +45,27 @@ def validate(suite: str) -> int:
         click.echo(f"{suite}: its executor cannot run")
         return 1
     click.echo(f"{suite}: valid, {trials}")
+    return 0
+
+
+def _validate_recipe(path: str) -> int:
+    """Print the portions of a recipe's queries, and whether what it names can run here."""
+    from bench.core.errors import Unavailable
+    from bench.core.progress import Observer
+    from bench.training import recipe as recipes
+    from bench.training.train import check
+
+    recipe = recipes.load(path)
+    try:
+        split = check(recipe, None, Observer())
+    except Unavailable as error:
+        click.echo(f"{path}: cannot be trained here: {error}")
+        return 1
+    for name, queries in split.portions._asdict().items():
+        click.echo(f"{name:<8}{counted(len(queries), 'query')}")
+    if split.dropped:
+        click.echo(f"{counted(split.dropped, 'query')} left out of training as leaks")
+    click.echo(f"{path}: valid, a recipe of {recipe.kind} {recipe.name}")
     return 0
 
 

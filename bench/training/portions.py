@@ -7,7 +7,7 @@ that share a relevant document, or whose relevant documents share a value of a f
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bench.core.errors import DataError
 from bench.datasets.base import content_hash
@@ -15,8 +15,7 @@ from bench.training.queries import Judged, JudgedQuery, field_values
 from bench.training.similarity import near_pairs
 
 
-@dataclass(frozen=True)
-class Portions:
+class Portions(NamedTuple):
     """Queries by portion, each in the order in which they were given."""
 
     train: Sequence[JudgedQuery]

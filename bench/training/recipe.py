@@ -255,6 +255,19 @@ class Recipe(Options):
             yield Placed("rerankers", Part("ltr", dict(self.ltr or {})), ("ltr",))
 
 
+def is_recipe(path: str | Path) -> bool:
+    """Return whether a file is a recipe rather than a suite: it has the key `data`, and no
+    `datasets`.
+    """
+    if not Path(path).is_file():
+        return False
+    try:
+        data = Source(Path(path).read_text(encoding="utf-8-sig"), str(path)).data
+    except (OSError, UnicodeDecodeError, SuiteError):
+        return False
+    return isinstance(data, dict) and "data" in data and "datasets" not in data
+
+
 def load(source: str | Path | Mapping[str, Any]) -> Recipe:
     """Return a recipe from a file or a mapping. Raises SuiteError naming file, line, key and
     fix.

@@ -10,6 +10,7 @@ import yaml
 
 from bench.core.atomic import write_atomically
 from bench.core.progress import Observer
+from bench.machine.fingerprint import resolve_device
 from bench.suite.moved import moved
 from bench.training import entries, ltr
 from bench.training.building import build, forecast
@@ -19,6 +20,7 @@ from bench.training.estimate import Estimate, estimate
 from bench.training.fit import Fitted, fit, refuse_other
 from bench.training.lists import DataFacts, TrainingData
 from bench.training.mining import Miner
+from bench.training.network import Base
 from bench.training.recipe import Recipe
 from bench.training.split import Split, split
 from bench.training.teaching import Bill, Teacher
@@ -37,6 +39,18 @@ class Trained:
     fitted: Fitted | None
     facts: DataFacts | None
     gain: Gain | None
+
+
+def check(recipe: Recipe, device: str | None, observer: Observer) -> Split:
+    """Return the portions of a recipe's queries. Raises BenchError for what would stop a training:
+    training queries that leak, a base, a teacher or a stage that cannot run here.
+    """
+    if recipe.kind != "ltr":
+        Base(recipe, resolve_device(device or "auto")).require()
+    portions = split(recipe, observer)
+    Miner(recipe, device, observer)
+    _teacher(recipe, device, observer)
+    return portions
 
 
 def prepared(recipe: Recipe, device: str | None, observer: Observer) -> tuple[Split, TrainingData]:
@@ -102,6 +116,7 @@ def train(
         _write_recipe(recipe, out)
         gain = comparing.gain(recipe, portions, [ltr.row(recipe, portions, out)])
         return Trained(recipe, ltr.keep_model(gain, out), None, None, gain)
+    Base(recipe, resolve_device(device or "auto")).require()
     portions, data = prepared(recipe, device, watch)
     folder = out / MODEL
     if fresh:

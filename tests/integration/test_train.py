@@ -195,6 +195,18 @@ def test_a_planted_leak_is_refused_with_its_pairs(place: Path) -> None:
     assert planted.isdisjoint(query.query_id for query in split.portions.train)
 
 
+def test_validate_knows_a_recipe(place: Path) -> None:
+    write(place, "valid.yaml", RECIPE)
+    ended = command("validate", "valid.yaml", cwd=place)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert lines[:3] == ["train   24 queries", "dev     8 queries", "test    8 queries"]
+    (place / "wrong.yaml").write_text("name: wrong\ndata: files:data\nepoch: 1\n")
+    ended = command("validate", "wrong.yaml", cwd=place)
+    assert ended.returncode == 2
+    assert "wrong.yaml:3: epoch: unknown key: did you mean 'epochs'?" in ended.stderr
+
+
 def test_queries_of_one_document_are_no_two_portions(place: Path) -> None:
     shared = place / "shared"
     shared.mkdir(exist_ok=True)
