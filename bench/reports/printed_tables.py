@@ -112,6 +112,7 @@ class _Reader(HTMLParser):
         self._number = ""
         self._words: list[PrintedCell] = []
         self._in_head = False
+        self._is_reason = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
@@ -121,6 +122,7 @@ class _Reader(HTMLParser):
         if tag in ("h3", "h4", "th", "td"):
             self._texts, self._parts = {}, []
             self._number = values.get("data-sort", "") if tag == "td" else ""
+            self._is_reason = "reason" in classes
         if tag == "thead":
             self._in_head = True
         if tag in ("span", "bdi", "a"):
@@ -154,6 +156,8 @@ class _Reader(HTMLParser):
         self._words.append(PrintedCell(" ".join(word.strip() for word in parts if word.strip())))
 
     def _end_of_cell(self) -> None:
+        if self._is_reason:
+            return
         interval = self._texts.get("below", "").strip()
         if not interval.startswith("["):
             interval = ""
@@ -161,10 +165,11 @@ class _Reader(HTMLParser):
         self._words.append(PrintedCell(text, interval, self._number))
 
     def _end_of_row(self) -> None:
+        """Add the row, unless it has no cells: of what did not run, a page says why."""
         if self._table is not None and self._words:
             if self._in_head:
                 self._table.columns = [word.text for word in self._words]
-            else:
+            elif len(self._words) > 1:
                 names = self._table.columns[1:]
                 cells = dict(zip(names, self._words[1:], strict=False))
                 self._table.rows[self._words[0].text] = cells
