@@ -18,9 +18,9 @@ from scripts.kill_test import contents
 from tests.support.forked import Forked
 
 KILLS = 20
-CHUNK = 40
-DOCS = 20
-QUERIES = 60
+CHUNK = 20
+DOCS = 15
+QUERIES = 40
 
 
 def write_collection(folder: Path) -> None:

@@ -8,16 +8,18 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 import bench
+from bench.contract.request import Usage
 from tests.support.agreement import close
+from tests.support.fakes import HashReranker
 from tests.support.paths import ROOT
 
-MODEL = "tiny:bert-cross-encoder"
+NAME = "tests.end_to_end.test_serving_clients:Counting"
 ALIAS = "rerank-v3.5"
 QUERY = "hot tea"
 DOCS = [
@@ -32,6 +34,15 @@ DOCS = [
 Order = list[tuple[int, float]]
 
 
+class Counting(HashReranker):
+    """Has no weights to load, and counts tokens as a model does."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Any:
+        words = [len(f"{query} {doc}".split()) for query, doc in pairs]
+        self.meter.count(Usage(pairs=len(pairs), tokens=sum(words)))
+        return super().score(pairs)
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server as a user starts it, under a hosted model's name too."""
@@ -40,9 +51,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "-m",
         "bench",
         "serve",
-        "cross-encoder",
-        "-o",
-        f"model={MODEL}",
+        NAME,
         "--alias",
         ALIAS,
     ]
@@ -69,7 +78,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def in_process() -> Order:
     """(index, score), best first."""
-    return bench.reranker("cross-encoder", model=MODEL, device="cpu").rerank(QUERY, DOCS)
+    return bench.reranker(NAME, device="cpu").rerank(QUERY, DOCS)
 
 
 def by_cohere(url: str) -> Order:

@@ -530,7 +530,8 @@ def test_a_run_through_a_server_ranks_as_in_process_and_parity_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The recipe of docs/rerankers.md: one suite with both rows, over the embedded collection."""
-    with process("cross-encoder", "-o", f"model={MODEL}", "-o", "max_length=128") as (url, running):
+    with serving(model=MODEL, max_length=128) as running:
+        url = running.url
         suite = {
             "name": "server-parity",
             "datasets": [{"embedded:everyday": {"queries": 12}}],
@@ -550,8 +551,6 @@ def test_a_run_through_a_server_ranks_as_in_process_and_parity_says_so(
             "latency": None,
         }
         run = bench.run(suite, out=tmp_path / "out", device="cpu")
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(120) == 0
     for name in ("served", "served-tei"):
         (found,) = within_run(run, name, "in-process")
         assert found.drift.queries == 12
