@@ -252,10 +252,10 @@ def cut(
     from bench.meaning.cut import cuts, others_on, promise
     from bench.reports.cut import Cuts
 
-    own_promise, opened = promise(keep_recall, keep_precision), _opened(run)
+    goal, opened = promise(keep_recall, keep_precision), _opened(run)
     tables = tables_of(opened, reranker, dataset=dataset, first_stage=first_stage)
     others = others_on(opened, tables, on, _opened)
-    return Cuts(cuts(opened, tables, own_promise, others, folds, seed))
+    return Cuts(cuts(opened, tables, goal, others, folds, seed))
 
 
 def probe(
@@ -273,19 +273,16 @@ def probe(
 ) -> Probes:
     """Return whether the order of a suite's rerankers is stable (a shipped name, a YAML file or a
     mapping), or that of one reranker over the embedded collection (a name with its options, or an
-    object as `bench.reranker` takes): a list that a notebook shows, an entry per reranker with its
-    `.results`; `.to_frame()` has a row per probe, `.skipped` and `.failed` say who is not there.
+    object as `bench.reranker` takes): a list that a notebook shows, with an entry per reranker;
+    `.to_frame()` has a row per probe, `.skipped` and `.failed` say who is not there.
 
-    The same as `rerank-bench probe`; files are written where `out` names a folder. Raises
-    BenchError as the command does, and where nobody could be probed.
+    The same as `rerank-bench probe`, with its errors; `out` is a folder for the files.
     """
     from bench.probes.suite import Sizes, suite_named
     from bench.reports.probed import probed
 
-    folder = None if out is None else Path(out)
     suite = suite_named(target, options)
-    sizes = Sizes(queries, depth, seed)
-    return probed(suite, sizes, probes, reranker, device, folder, progress)
+    return probed(suite, Sizes(queries, depth, seed), probes, reranker, device, out, progress)
 
 
 def check(
@@ -334,16 +331,19 @@ def answerability(
     *,
     dataset: str | None = None,
     first_stage: str | None = None,
+    ask: bool = False,
 ) -> Answerabilities:
     """Return whether the scores of each row of a run tell that nothing relevant is among the
-    candidates; `.to_frame()` has a row per signal. The same as `rerank-bench answerability`, with
-    its errors.
+    candidates; `.to_frame()` has a row per signal. `ask`: rerankers whose scores depend on the list
+    once more. The same as `rerank-bench answerability`, with its errors.
     """
     from bench.meaning.answerability import answerability as answerable
+    from bench.probes.shorter_lists import ShorterLists
     from bench.reports.answerability import Answerabilities
 
     opened = _opened(run)
-    return Answerabilities(answerable(opened, reranker, dataset=dataset, first_stage=first_stage))
+    rows = answerable(opened, reranker, dataset=dataset, first_stage=first_stage)
+    return Answerabilities(ShorterLists(opened).asked(rows) if ask else rows)
 
 
 def _refuse(text: str) -> None:

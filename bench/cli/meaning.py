@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bench.calibration.maps import FEATURES, TABLE
-from bench.cli.arguments import MEANING, PATH, RUN, count_option, form_option, run_argument
-from bench.cli.console import echo
+from bench.cli.arguments import (
+    MEANING,
+    PATH,
+    RUN,
+    count_option,
+    form_option,
+    quiet_option,
+    run_argument,
+)
+from bench.cli.console import echo, open_observer
 from bench.core.errors import BenchError
 from bench.core.filenames import file_stem
 
@@ -208,20 +216,43 @@ def _draw(rows: Sequence[RowCalibration], path: Path) -> None:
 @click.option("--dataset", help="One of the run's datasets. Default: all of them.")
 @click.option("--first-stage", help="One of the run's first stages. Default: all of them.")
 @click.option("--seed", type=click.IntRange(0), help="Of folds and intervals. Default: the run's.")
+@click.option(
+    "--ask",
+    is_flag=True,
+    help="Ask rerankers whose scores depend on the list once more, without the relevant documents. "
+    "Services bill it; answers are kept.",
+)
+@click.option(
+    "--estimate",
+    is_flag=True,
+    help="Only report what --ask would take: load nothing, send nothing.",
+)
 @form_option("table", "markdown", "json", "csv")
+@quiet_option
 def answerability(
     run: Run,
     reranker: str | None,
     dataset: str | None,
     first_stage: str | None,
     seed: int | None,
+    ask: bool,
+    estimate: bool,
     form: str,
+    quiet: bool,
 ) -> None:
     """Whether the scores of RUN, or those of RERANKER, tell that nothing relevant is among the
-    candidates: each query with and without its relevant documents. No model is loaded.
+    candidates: each query with and without its relevant documents. No model is loaded without
+    --ask.
     """
     from bench.meaning.answerability import answerability as answerable
+    from bench.probes.shorter_lists import ShorterLists
     from bench.reports import answerability as report
 
     rows = answerable(run, reranker, dataset=dataset, first_stage=first_stage, seed=seed)
+    shorter = ShorterLists(run, seed, open_observer(quiet=quiet or not ask))
+    if estimate:
+        echo(report.costs(list(shorter.costs(rows))), form, run)
+        return
+    if ask:
+        rows = list(shorter.asked(rows))
     echo(report.document(rows), form, run)

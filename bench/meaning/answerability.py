@@ -8,13 +8,14 @@ to be scored again.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from bench.calibration import maps
 from bench.calibration.file import ErrorInterval
 from bench.calibration.lists import ScoredLists
+from bench.contract.candidates import QueryCandidates
 from bench.core.errors import CalibrationError, DataError
 from bench.meaning.calibrate import default_reading, labels_of, tables_of
 from bench.meaning.cross_fitting import FOLDS, Recipe, fold_numbers, lists_of
@@ -62,7 +63,8 @@ class Signal:
 @dataclass(frozen=True)
 class Answerability:
     """A row's signals. `answerable` queries have a relevant document that was scored, and `without`
-    have other documents. `chance` is the AUROC that the top of random scores would have: a list
+    have other documents. `is_asked` says that its shorter lists were asked anew, and `remark` what
+    to know of that. `chance` is the AUROC that the top of random scores would have: a list
     without its relevant documents is shorter.
     """
 
@@ -72,6 +74,12 @@ class Answerability:
     chance: float
     signals: Sequence[Signal] = ()
     problem: Problem | None = None
+    is_asked: bool = False
+    remark: str = ""
+
+    def remarked(self, text: str) -> Answerability:
+        """Return the same with a remark."""
+        return replace(self, remark=text)
 
     @property
     def top(self) -> Signal | None:
@@ -152,6 +160,17 @@ def answerability(
     return [_of_table(run, table, own, SIGNALS, mapped=True) for table in tables]
 
 
+def with_shorter_lists(
+    run: Run, table: JudgedScores, shorter: Mapping[str, QueryCandidates], seed: int | None = None
+) -> Answerability:
+    """Return the answerability of a row whose scores depend on the list, by its scores of each
+    query's other documents alone; queries that `shorter` lacks have no list without an answer.
+    """
+    own = run.seed if seed is None else seed
+    answer = _of_table(run, table, own, SIGNALS, mapped=True, shorter=shorter)
+    return replace(answer, is_asked=True)
+
+
 def top_score(run: Run, row: Row, only: Collection[str] | None = None) -> Answerability:
     """Return what the top score alone says of a row, by all queries or by some. Raises RecordError
     where the run keeps no scores of it, or no judgments.
@@ -160,11 +179,20 @@ def top_score(run: Run, row: Row, only: Collection[str] | None = None) -> Answer
 
 
 def _of_table(
-    run: Run, table: JudgedScores, seed: int, signals: Mapping[str, Values], *, mapped: bool
+    run: Run,
+    table: JudgedScores,
+    seed: int,
+    signals: Mapping[str, Values],
+    *,
+    mapped: bool,
+    shorter: Mapping[str, QueryCandidates] | None = None,
 ) -> Answerability:
     lists = _parted(table)
+    if shorter is not None:
+        lists = _with_shorter(lists, table, shorter)
     counts = len(lists.answerable), len(lists.remaining)
-    problem = _problem(run.records[table.row.trial.id], table, min(counts))
+    knows_without = shorter is not None or is_free(run.records[table.row.trial.id])
+    problem = _problem(table, min(counts), knows_without=knows_without)
     if problem is not None:
         return Answerability(table, *counts, float("nan"), problem=problem)
     values = [
@@ -179,10 +207,10 @@ def _of_table(
     return Answerability(table, *counts, _chance(lists), own)
 
 
-def _problem(record: Record, table: JudgedScores, queries: int) -> Problem | None:
+def _problem(table: JudgedScores, queries: int, *, knows_without: bool) -> Problem | None:
     if table.are_ranks:
         return Problem.RANKS
-    if not is_free(record):
+    if not knows_without:
         return Problem.DEPENDS
     if queries < FEWEST:
         return Problem.FEW
@@ -212,6 +240,20 @@ def _parted(table: JudgedScores) -> _Lists:
     offsets = np.concatenate([[0], np.cumsum(others[remaining])]).astype(np.int64)
     without = ScoredLists(lists.scores[~is_relevant], offsets)
     return _Lists(with_answer, without, answerable, remaining)
+
+
+def _with_shorter(
+    lists: _Lists, table: JudgedScores, shorter: Mapping[str, QueryCandidates]
+) -> _Lists:
+    """Return the lists with these scores of those without relevant documents."""
+    import numpy as np
+
+    remaining = [number for number, query_id in enumerate(table.query_ids) if query_id in shorter]
+    parts = [np.array(shorter[table.query_ids[number]].scores) for number in remaining]
+    offsets = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+    scores = np.concatenate(parts) if parts else np.empty(0)
+    without = ScoredLists(scores, offsets)
+    return replace(lists, without=without, remaining=np.array(remaining, dtype=np.int64))
 
 
 def _probabilities(

@@ -16,10 +16,20 @@ from bench.meaning.answerability import (
     Problem,
 )
 from bench.meaning.calibrate import RANKS
+from bench.probes.shorter_lists import ListCost
 from bench.records.rows import GroupKey, group_of, longest_of
 from bench.reports import cells, numbers
 from bench.reports.calibrated import error_cell
-from bench.reports.document import Bullets, Column, Document, Record, Row, Section, Table
+from bench.reports.document import (
+    Block,
+    Bullets,
+    Column,
+    Document,
+    Record,
+    Row,
+    Section,
+    Table,
+)
 from bench.reports.names import title_of
 
 if TYPE_CHECKING:
@@ -64,7 +74,7 @@ COLUMNS = (
 )
 REASONS = {
     Problem.DEPENDS: "its scores depend on the list: the list without relevant documents needs one "
-    "more call",
+    "more call, which `--ask` makes",
     Problem.FEW: "too few queries have an answer among their candidates",
 }
 
@@ -98,6 +108,40 @@ def document(rows: Sequence[Answerability]) -> Document:
             Section(f"answerability{number}", f"{title}: is there an answer?", [table, notes])
         )
     return Document("", sections, data=[_data(row) for row in rows], records=flat(rows))
+
+
+def costs(rows: Sequence[ListCost]) -> Document:
+    """Return what asking the lists without relevant documents would take."""
+    columns = [
+        Column("lists", "lists", "one per query", priority=2),
+        Column("pairs", "pairs", priority=1),
+        Column("calls", "calls", priority=1),
+        Column("tokens", "tokens", priority=3),
+        Column("usd", "$", priority=0),
+    ]
+    title = "What asking the lists without relevant documents would take, at most"
+    lines: list[Row] = []
+    data: list[Record] = []
+    notes = [f"{row.table.name}: {row.absent}." for row in rows if row.absent]
+    notes += [f"{row.table.name}: {row.price}." for row in rows if row.price is not None]
+    notes.append("Nothing was loaded, sent or scored; answers that are kept already cost nothing.")
+    for row in rows:
+        amounts: Record = {
+            "lists": row.lists,
+            "pairs": row.usage.pairs,
+            "calls": row.usage.calls,
+            "tokens": row.usage.tokens,
+        }
+        by_column = {name: cells.count(amount) for name, amount in amounts.items()}
+        if not row.absent:
+            lines.append(Row(row.table.name, {**by_column, "usd": cells.money(row.usd)}))
+        about = {"trial": row.table.row.trial.id, **amounts}
+        data.append({**about, "usd": row.usd, "reason": row.absent or None})
+    blocks: list[Block] = [
+        Table("reranker", columns, lines, title),
+        Bullets([(line,) for line in notes]),
+    ]
+    return Document("", [Section("costs", title, blocks)], data=data, records=data)
 
 
 def sentence(row: Answerability, sample: str = "") -> str:
@@ -134,7 +178,15 @@ def notes_of(rows: Sequence[Answerability]) -> Iterator[str]:
             f"{FALSE_ACCEPTS.capitalize()}: queries without an answer whose top score is above the "
             f"threshold that keeps {percent(KEPT)} of those with one."
         )
+    names = [row.table.name for row in rows if row.is_asked]
+    if names:
+        yield (
+            f"{', '.join(names)}: asked once more, for each query's candidates without those that "
+            "are relevant."
+        )
     for row in rows:
+        if row.remark:
+            yield f"{row.table.name}: {row.remark}."
         if row.problem is Problem.RANKS:
             yield f"{row.table.name}: {RANKS[row.table.scale]}."
         elif row.problem is not None:
@@ -164,6 +216,8 @@ def _data(row: Answerability) -> Record:
         "without": row.without,
         "chance": None if problem else row.chance,
         "problem": problem,
+        "asked": row.is_asked,
+        "remark": row.remark,
         "signals": [
             {
                 "signal": signal.name,

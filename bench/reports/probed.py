@@ -92,7 +92,7 @@ def probed(
     names: Sequence[str],
     reranker: str | None,
     device: str | None,
-    out: Path | None,
+    out: Path | str | None,
     observer: Observer | None,
 ) -> Probes:
     """Probe the rerankers of a suite, or the one of this name, and write a file of each into `out`.
@@ -104,7 +104,7 @@ def probed(
         probes.add(row)
         if out is not None and isinstance(row, ProbeFile):
             # at once: an interrupt loses the row at work
-            probes.paths.append(write_in(out, row))
+            probes.paths.append(write_in(Path(out), row))
     refuse_nothing(probes, probes.skipped, probes.failed)
     return probes
 
