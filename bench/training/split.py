@@ -37,7 +37,7 @@ def split(recipe: Recipe, observer: Observer) -> Split:
     """Return the queries in portions. Raises DataError, with the pairs named, where a training
     query leaks into dev or test.
     """
-    own = judged([_loaded(recipe, part, observer) for part in recipe.data])
+    own = judged(_training_sets(recipe, observer))
     shares = (_share(recipe.dev), _share(recipe.test))
     if recipe.kind == "ltr":
         # nothing is chosen by dev there
@@ -60,6 +60,20 @@ def split(recipe: Recipe, observer: Observer) -> Split:
         len(portions.train) - len(train),
         own.without_positive,
     )
+
+
+def _training_sets(recipe: Recipe, observer: Observer) -> list[Dataset]:
+    """Return the datasets to train on. Raises SuiteError where two have the same name."""
+    loaded: dict[str, Dataset] = {}
+    for number, part in enumerate(recipe.data):
+        dataset = _loaded(recipe, part, observer)
+        if dataset.id in loaded:
+            raise recipe.problem(
+                ("data", number),
+                f"two datasets are named '{dataset.id}': give one of them another 'name'",
+            )
+        loaded[dataset.id] = dataset
+    return list(loaded.values())
 
 
 def _share(portion: Portion | None) -> float | None:

@@ -44,9 +44,22 @@ class Bill(NamedTuple):
 class Teacher:
     """A reranker that scores training documents. Raises BenchError where it cannot run here."""
 
-    def __init__(self, recipe: Recipe, part: Part, device: str | None, observer: Observer) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        part: Part,
+        device: str | None,
+        observer: Observer,
+        *,
+        lenient: bool = False,
+    ) -> None:
+        """With `lenient` one that cannot run here has a bill all the same, such as a service whose
+        key is not here.
+        """
         self._suite = suite_of(recipe, {"rerankers": [part.to_entry()]})
-        self._planned = _row_of(plan(self._suite, device)[0].planned)
+        self._planned = _row_of(plan(self._suite, device, lenient=lenient)[0].planned)
+        if not lenient and self._planned.status.status != "pending":
+            raise RerankerError(f"teacher {part.label}: {self._planned.status.reason}")
         self.name = self._planned.trial.reranker
         self._observer = observer
         self._caches = ScoreCaches()
@@ -95,8 +108,6 @@ class Teacher:
 def _row_of(planned: Sequence[Planned]) -> Planned:
     for row in planned:
         if row.trial.kind == "reranker":
-            if row.status.status != "pending":
-                raise RerankerError(f"teacher {row.trial.reranker}: {row.status.reason}")
             return row
     raise RerankerError("the teacher is no reranker")
 

@@ -82,16 +82,18 @@ def foreseen(recipe: Recipe, device: str | None, observer: Observer) -> Foreseen
     portions = split(recipe, observer)
     if recipe.kind == "ltr":
         return Foreseen(recipe, portions)
-    teacher = _teacher(recipe, device, observer)
+    teacher = _teacher(recipe, device, observer, lenient=True)
     expected = forecast(recipe, portions, Miner(recipe, device, observer), teacher)
     timed = estimate(recipe, expected.data, device or "auto")
     return Foreseen(recipe, portions, expected.data, expected.bill, timed)
 
 
-def _teacher(recipe: Recipe, device: str | None, observer: Observer) -> Teacher | None:
+def _teacher(
+    recipe: Recipe, device: str | None, observer: Observer, *, lenient: bool = False
+) -> Teacher | None:
     if recipe.teacher is None:
         return None
-    return Teacher(recipe, recipe.teacher, device, observer)
+    return Teacher(recipe, recipe.teacher, device, observer, lenient=lenient)
 
 
 def train(
@@ -123,8 +125,9 @@ def train(
         _remove(folder)
     _write_recipe(recipe, out)
     fitted = fit(recipe, data, folder, watch, device or "auto")
+    # it has one whatever becomes of the comparison
+    write_card(recipe, data.facts, fitted)
     if recipe.test is None:
-        write_card(recipe, data.facts, fitted)
         return Trained(recipe, folder, fitted, data.facts, None)
     rows = [entries.untuned(recipe, out), entries.trained(recipe, folder, out)]
     gain = comparing.gain(recipe, portions, rows)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import bench
-from bench.core.errors import DataError
+from bench.core.errors import DataError, SuiteError
 from bench.core.progress import Observer
 from bench.training import recipe as recipes
 from bench.training import train as training
@@ -160,6 +160,21 @@ def test_a_teacher_gives_labels_and_leaves_false_negatives_out(place: Path) -> N
         ]
         assert row.labels == pytest.approx(shares)
     assert data.facts.dropped_by_teacher > 0
+
+
+def test_the_price_of_a_hosted_teacher_is_forecast_and_nothing_sent(place: Path) -> None:
+    teacher = {"cohere-rerank-v3.5": {"base_url": "http://127.0.0.1:9"}}
+    fields = {**RECIPE, "name": "paid", "teacher": teacher, "loss": "margin-mse"}
+    foreseen = training.foreseen(write(place, "paid.yaml", fields), "cpu", Observer())
+    assert foreseen.bill is not None
+    assert foreseen.bill.pairs == 24 * 4
+    assert foreseen.bill.usd == pytest.approx(24 * 0.002)
+
+
+def test_two_datasets_are_told_apart_by_their_names(place: Path) -> None:
+    twice = ["files:data", {"files:data": {"queries": 5}}]
+    with pytest.raises(SuiteError, match=r"twice.yaml:\d+: data.1: two datasets are named 'data'"):
+        training.prepared(write(place, "twice.yaml", {**RECIPE, "data": twice}), "cpu", Observer())
 
 
 def test_a_planted_leak_is_refused_with_its_pairs(place: Path) -> None:
