@@ -103,6 +103,8 @@ class Base:
 
             lacking = checkpoint.untrained(model, self.weights, options)
             merge(model, adapter_folder(self.adapter), lacking)
+            # an adapter freezes the weights that it is added to
+            model.requires_grad_(True)
         self._limit(model)
         return model
 

