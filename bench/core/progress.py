@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 Advance = Callable[[int], None]
 
@@ -30,3 +31,21 @@ class Observer:
 
     def note(self, text: str) -> None:
         """Take one line that the user should see once."""
+
+
+_WATCHER: ContextVar[Observer | None] = ContextVar("watcher", default=None)
+
+
+@contextmanager
+def watching(observer: Observer) -> Iterator[None]:
+    """Have what takes long inside the block, however deep in it, report to this observer."""
+    token = _WATCHER.set(observer)
+    try:
+        yield
+    finally:
+        _WATCHER.reset(token)
+
+
+def watcher() -> Observer:
+    """Return who watches the work at hand; a silent one where nobody does."""
+    return _WATCHER.get() or Observer()

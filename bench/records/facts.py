@@ -49,6 +49,22 @@ class CandidateFacts(TypedDict, total=False):
     index: IndexFields
 
 
+class TrainingFacts(TypedDict, total=False):
+    """The training of a model by a recipe: the share of the training queries and their number,
+    pairs, steps, the step whose weights were kept and its dev nDCG@10, seconds. A share of 0 is the
+    untuned base.
+    """
+
+    recipe: str
+    fraction: float
+    queries: int
+    pairs: int
+    steps: int
+    best_step: int
+    dev: float
+    seconds: float
+
+
 class LoadedFacts(TypedDict, total=False):
     """What a reranker says of itself that decides no score."""
 
@@ -60,6 +76,7 @@ class LoadedFacts(TypedDict, total=False):
     stages: list[Fields]
     trained_on: list[str]
     training_unknown: bool
+    training: TrainingFacts
 
 
 class DescriptionFacts(TypedDict, total=False):

@@ -39,6 +39,7 @@ TABLE: dict[str, str] = {
     "cut": "bench.rerankers.composed.cut:Cut",
     "run-file": "bench.rerankers.reference.fixed:RunFileReranker",
     "ltr": "bench.learning.ltr:LtrReranker",
+    "trained": "bench.training.row:TrainedReranker",
     "word-overlap": "bench.rerankers.reference.word_overlap:WordOverlapReranker",
     "cross-encoder": "bench.rerankers.local.cross_encoder:CrossEncoderReranker",
     "bi-encoder": "bench.rerankers.local.bi_encoder:BiEncoderReranker",
@@ -53,6 +54,22 @@ TABLE: dict[str, str] = {
     "rerank-server": "bench.rerankers.remote.rerank_server:RerankServerReranker",
     "listwise-server": "bench.rerankers.listwise.server:ListwiseServerReranker",
 }
+
+SEVERAL: dict[str, str] = {"trained": "bench.training.row:rows"}
+"""The rerankers of which one entry may be several rows: functions from an entry and the suite's
+folder to entries.
+"""
+
+
+def rows(part: Part, base_dir: Path) -> list[Part]:
+    """Return the entries that an entry of a suite's rerankers is short for: itself, for most.
+    Raises SuiteError.
+    """
+    target = SEVERAL.get(part.name)
+    if target is None:
+        return [part]
+    expanded: list[Part] = resolve(target, {}, "rows of a reranker")(part, base_dir)
+    return expanded
 
 
 def build(

@@ -192,6 +192,6 @@ class RunOptions(FirstStageOptions):
 
 def run_name(file_name: str) -> str:
     """Return a run file's name without the endings that say how it is packed and written."""
-    for ending in (".gz", ".bz2", ".xz", ".zst", ".run", ".txt", ".trec", ".tsv", ".json"):
+    for ending in (".gz", ".bz2", ".xz", ".zst", ".run", ".txt", ".trec", ".tsv", ".json", ".yaml"):
         file_name = file_name.removesuffix(ending)
     return file_name

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bench.core.cache_dir import VARIABLE, cache_dir
-from bench.core.progress import Observer
+from bench.core.progress import Observer, watching
 from bench.records.opening import open_run
 from bench.records.run import Run
 from bench.records.writer import RunWriter
@@ -43,7 +43,7 @@ def run(
     be loaded or whose first stage cannot retrieve.
     Raises BenchError for what stops the whole run.
     """
-    with _anchored():
+    with _anchored(), watching(observer or Observer()):
         folder = _run(
             suite,
             out.absolute(),

@@ -24,6 +24,7 @@ def display_name(part: Part) -> str:
         if part.options.get("name"):
             return str(part.options["name"])
         target = part.options.get("model") or part.options.get("path")
+        target = target or part.options.get("recipe")
     if target and part.name in (*rerankers.TABLE, "run", "dense", "sparse"):
         return _tail(str(target))
     if part.name.startswith(("embedded:", "files:", "irds:")):

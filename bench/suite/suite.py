@@ -134,6 +134,10 @@ class Suite(Options):
         )
 
     _source: Source | None = PrivateAttr(default=None)
+    _places: tuple[int, ...] = PrivateAttr(default=())
+    """Of each reranker, the place of the entry that it was written in; empty where all are as
+    written.
+    """
 
     @property
     def rank_measures(self) -> tuple[str, ...]:
@@ -159,6 +163,8 @@ class Suite(Options):
         """Return an error that names the file, the line and the keys of a part."""
         if self._source is None:
             return SuiteError(message)
+        if self._places and keys[:1] == ("rerankers",) and len(keys) > 1:
+            keys = (keys[0], self._places[int(keys[1])], *keys[2:])
         return self._source.problem(keys, message)
 
     def resolved(self) -> dict[str, Any]:
@@ -290,7 +296,27 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
     suite._source = source
     _check(suite, source)
     _check_names(suite, source)
-    return suite
+    return _with_all_rows(suite, source)
+
+
+def _with_all_rows(suite: Suite, source: Source) -> Suite:
+    """Return the suite with the entries that are short for several rows written out."""
+    from bench import rerankers
+
+    parts: list[Part] = []
+    places: list[int] = []
+    for number, part in enumerate(suite.rerankers):
+        try:
+            own = rerankers.rows(part, suite.base_dir)
+        except SuiteError as error:
+            raise source.problem(("rerankers", number, part.name), error) from error
+        parts += own
+        places += [number] * len(own)
+    if parts == list(suite.rerankers):
+        return suite
+    expanded = suite.model_copy(update={"rerankers": tuple(parts)})
+    expanded._places = tuple(places)
+    return expanded
 
 
 def _check(suite: Suite, source: Source) -> None:

@@ -263,8 +263,8 @@ def _curve(fitted: Fitted) -> str:
 def shown_points(curve: Sequence[CurvePoint], best: CurvePoint) -> list[CurvePoint]:
     """Return checks at even distances, with the best and the last one."""
     stride = max(1, -(-len(curve) // (CURVE_ROWS - 2)))
-    shown = [*curve[::stride], best, curve[-1]]
-    return sorted(set(shown))
+    points = {*curve[::stride], best, curve[-1]}
+    return sorted(points)
 
 
 def spark(values: Sequence[float]) -> str:

@@ -52,8 +52,8 @@ UNDECISIVE = ("name", "description", "test", "fractions")
 
 @dataclass(frozen=True)
 class Fitted:
-    """A finished training. `steps` are those that ran, of `planned`; `seconds` are of all the
-    processes that it took.
+    """A finished training. `steps` are those that ran, of `planned`; `queries` and `pairs` are
+    those trained on; `seconds` are of all the processes that it took.
     """
 
     folder: Path
@@ -61,6 +61,8 @@ class Fitted:
     curve: Sequence[CurvePoint]
     planned: int
     rows: int
+    queries: int
+    pairs: int
     seconds: float
     device: str
     dtype: str
@@ -220,6 +222,8 @@ def _train(
                 progress.curve,
                 plan.steps,
                 len(plan.rows),
+                len(data.train),
+                sum(len(row.documents) for row in data.train),
                 progress.seconds,
                 plan.device,
                 plan.dtype,

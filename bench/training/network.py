@@ -14,7 +14,7 @@ from typing import Any
 from bench import rerankers
 from bench.catalogue import entries
 from bench.contract.identity import Checkpoint
-from bench.contract.requirement import Package
+from bench.contract.requirement import Package, Requirement
 from bench.contract.stage import Reranker
 from bench.core.errors import RerankerError, SuiteError
 from bench.models import checkpoint, sentence_transformer
@@ -61,18 +61,22 @@ class Base:
         """The adapter that belongs to the weights."""
         return dict(self.options).get("adapter")
 
+    def requirements(self) -> list[Requirement]:
+        """Return what training needs: packages, a device, weights."""
+        requirements: list[Requirement] = [Package(name, EXTRA) for name in PACKAGES]
+        if self.recipe.lora is not None or self.adapter:
+            requirements.append(Package("peft", EXTRA))
+        requirements += [sentence_transformer.Device(self.device), self.weights]
+        if self.adapter:
+            requirements.append(Adapter(self.adapter))
+        return requirements
+
     def require(self) -> None:
         """Raise Unavailable for a package, weights or a device that is not here, RerankerError for
         weights that cannot be used.
         """
-        for package in PACKAGES:
-            Package(package, EXTRA).require()
-        if self.recipe.lora is not None or self.adapter:
-            Package("peft", EXTRA).require()
-        sentence_transformer.Device(self.device).require()
-        self.weights.require()
-        if self.adapter:
-            Adapter(self.adapter).require()
+        for requirement in self.requirements():
+            requirement.require()
 
     def checkpoint(self) -> Checkpoint:
         """Return which weights these are."""

@@ -49,6 +49,8 @@ def changed(name: str, folder: Path, edits: dict[str, str] | None = None, **fiel
     for pattern in ("*.run.gz", "*.calibration.json"):
         for file in shipped()[name].parent.glob(pattern):
             shutil.copy(file, folder)
+    recipes = shipped()[name].parent / "recipes"
+    shutil.copytree(recipes, folder / "recipes", dirs_exist_ok=True)
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(text), **fields}), encoding="utf-8")
     return path

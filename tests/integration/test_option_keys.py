@@ -41,6 +41,7 @@ from bench.retrieval.own_document import candidates_of
 from bench.runner.record import candidates_fields
 from tests.support import fake_cohere, tiny_late, tiny_models
 from tests.support.made_maps import CURVE, STEPS, map_file
+from tests.support.paths import ROOT
 
 OLD, NEW = "a" * 40, "b" * 40
 """Two commits of each model of the hub."""
@@ -94,6 +95,8 @@ OWN_EXAMPLES: Mapping[tuple[str, str], Any] = {
     ("fuse", "maps"): ["curve.json", "curve.json"],
     ("blend", "maps"): ["curve.json", "curve.json"],
     ("fuse", "norm"): "min-max",
+    ("trained", "recipe"): "other-recipe.yaml",
+    ("trained", "fractions"): [0.5, 1],
     ("calibrated", "of"): "word-overlap",
     ("calibrated", "map"): "curve.json",
     ("calibrated", "group"): "en",
@@ -211,6 +214,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     for name in ("one.run", "two.run"):
         (folder / name).write_text(f"q Q0 d1 1 9 {name}\n")
     (folder / "model.json").write_text("{}")
+    recipe = (ROOT / "suites" / "recipes" / "tiny.yaml").read_text(encoding="utf-8")
+    (folder / "recipe.yaml").write_text(recipe)
+    (folder / "other-recipe.yaml").write_text(f"{recipe}seed: 7\n")
     map_file(folder / "steps.json", groups={"en": CURVE})
     map_file(folder / "curve.json", CURVE)
     with contextlib.ExitStack() as stack:
@@ -225,6 +231,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             "first-stage": {},
             "oracle": {},
             "ltr": {},
+            "trained": {"recipe": "recipe.yaml"},
             "word-overlap": {},
             "run-file": {"path": "one.run"},
             **dict.fromkeys(("cohere", "voyage", "mixedbread", "rerank-server"), api),

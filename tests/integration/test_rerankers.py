@@ -31,10 +31,13 @@ DOCS = [
     "money in the bank",
     "how long does it rain",
 ]
-ALONE = sorted(set(rerankers.TABLE) - {"ltr", "fuse", "blend", "skip", "cut", "calibrated"})
-"""The backends that serve without a suite: what learns in one has tests of its own, and so has what
-is made of others or works on what the stage before gave (test_composed.py, test_calibrated.py).
+LEARN = {"ltr", "trained"}
+"""What learns has tests of its own (test_ltr.py, test_trained_row.py)."""
+COMPOSED = {"fuse", "blend", "skip", "cut", "calibrated"}
+"""And so has what is made of others or works on what the stage before gave (test_composed.py,
+test_calibrated.py).
 """
+ALONE = sorted(set(rerankers.TABLE) - LEARN - COMPOSED)
 LOCAL = ("cross-encoder", "bi-encoder", "late-interaction", "monot5", "rankt5", "llm", "listwise")
 SHORT = {"llm": 900, "listwise": 1200}
 """Tokens that are few for a backend whose prompt alone has many; 48 for the others."""

@@ -26,7 +26,7 @@ class MadeGain(NamedTuple):
 
 
 def fitted(folder: Path = Path("model")) -> Fitted:
-    return Fitted(folder, "key", CURVE, 40, 12, 125.0, "cpu", "float32", VERSIONS)
+    return Fitted(folder, "key", CURVE, 40, 12, 10, 40, 125.0, "cpu", "float32", VERSIONS)
 
 
 def gain(low: float) -> MadeGain:

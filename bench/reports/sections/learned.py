@@ -55,8 +55,9 @@ def _blocks(view: View, group: GroupKey) -> Iterator[Block]:
         if stage.stage not in {row.name for row in members}:
             title = f"{title}: {stage.stage}"
         yield Heading(title, _training(stage))
-        yield _comparison(title, stage)
-        yield _importances(title, stage)
+        if stage.fusions:
+            yield _comparison(title, stage)
+            yield _importances(title, stage)
         if stage.files:
             yield Paragraph(("Model: ", Code(f"models/{stage.files[0]}")), quiet=True)
 

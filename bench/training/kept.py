@@ -1,0 +1,117 @@
+"""Trained models in the cache folder: by everything that decides their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.core.cache_dir import set_aside
+from bench.core.kept_folder import is_intact, seal
+from bench.core.progress import Observer
+from bench.machine.fingerprint import resolve_device
+from bench.training import leaks
+from bench.training.building import build
+from bench.training.fit import Fitted, fit, read_log, training_key
+from bench.training.fractions import subset
+from bench.training.lists import TrainingData
+from bench.training.mining import Miner
+from bench.training.network import Base
+from bench.training.queries import judged
+from bench.training.recipe import Recipe
+from bench.training.split import Split, split
+from bench.training.teaching import Teacher
+
+if TYPE_CHECKING:
+    from bench.datasets.base import Dataset
+
+
+class TrainedModel(NamedTuple):
+    """A model of a training, and what is known of that: counts, and where it lies."""
+
+    key: str
+    folder: Path
+    facts: Mapping[str, object]
+
+
+def trained_model(
+    recipe: Recipe,
+    fraction: float,
+    folder: Path,
+    device: str,
+    observer: Observer,
+    *,
+    measured: Dataset | None = None,
+    key: str | None = None,
+) -> TrainedModel:
+    """Return the model of a share of the training queries, trained where `folder` lacks it. A model
+    of a known `key` that is there is taken without a look at the data. Raises DataError where a
+    training query says beforehand what a measured one asks.
+    """
+    known = _stored(folder, key)
+    if known is not None:
+        return _model(known, recipe, fraction)
+    base = Base(recipe, resolve_device(device))
+    base.require()
+    portions = split(recipe, observer)
+    if measured is not None:
+        refuse_measured(portions, measured)
+    data = subset(_lists(recipe, portions, device, observer), fraction, recipe.seed)
+    key = training_key(recipe, data, base)
+    known = _stored(folder, key)
+    if known is None:
+        known = fit(recipe, data, folder / key[:20], observer, device)
+        seal(known.folder)
+    return _model(known, recipe, fraction)
+
+
+def untuned_model(recipe: Recipe, device: str) -> TrainedModel:
+    """Return the base of a recipe as a model that was trained on nothing."""
+    base = Base(recipe, resolve_device(device))
+    base.require()
+    key = ":".join(base.checkpoint().fields().values())
+    return TrainedModel(key, base.recipe.base_dir, {"fraction": 0.0, "queries": 0, "pairs": 0})
+
+
+def refuse_measured(portions: Split, measured: Dataset) -> None:
+    """Raise DataError where queries that are trained on, or choose the best step, ask what measured
+    ones ask, or where training documents answer these.
+    """
+    others = judged([measured]).queries
+    train, dev = portions.portions.train, portions.portions.dev
+    leaks.refuse(leaks.leaks(train, others, documents=True), "the suite")
+    leaks.refuse(leaks.leaks(dev, others, documents=False), "the suite", "dev")
+
+
+def _lists(recipe: Recipe, portions: Split, device: str, observer: Observer) -> TrainingData:
+    teacher = None
+    if recipe.teacher is not None:
+        teacher = Teacher(recipe, recipe.teacher, device, observer)
+    return build(recipe, portions, Miner(recipe, device, observer), teacher, observer)
+
+
+def _stored(folder: Path, key: str | None) -> Fitted | None:
+    """Return the training of this key, None where the cache does not have it whole."""
+    if key is None:
+        return None
+    place = folder / key[:20]
+    if not place.is_dir():
+        return None
+    fitted = read_log(place)
+    if fitted is None or fitted.key != key or not is_intact(place):
+        set_aside(place)
+        return None
+    return fitted
+
+
+def _model(fitted: Fitted, recipe: Recipe, fraction: float) -> TrainedModel:
+    facts = {
+        "fraction": fraction,
+        "queries": fitted.queries,
+        "pairs": fitted.pairs,
+        "steps": fitted.steps,
+        "best_step": fitted.best_step,
+        "dev": fitted.best.ndcg,
+        "seconds": fitted.seconds,
+    }
+    return TrainedModel(fitted.key, fitted.folder, facts)
