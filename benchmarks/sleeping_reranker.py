@@ -6,14 +6,17 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.contract.request import Scores
 from bench.contract.stage import Description
 from bench.core.options import option
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.options import RerankerOptions
+
+if TYPE_CHECKING:
+    from bench.contract.request import Scores
 
 
 class SleepingOptions(RerankerOptions):

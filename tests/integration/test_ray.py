@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,16 @@ class Simulated:
         self._cluster.shutdown()
 
 
+@pytest.fixture
+def folder() -> Iterator[str]:
+    """A folder whose name is short: the paths of sockets are in it."""
+    with tempfile.TemporaryDirectory(prefix="rb-", dir="/tmp") as name:
+        yield name
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Simulated]:
-    # short: the paths of sockets are in it
+    # as short as `folder`
     folder = tempfile.mkdtemp(prefix="rb-", dir="/tmp")
     (Path(folder) / "ray").mkdir()
     environment = {
@@ -145,6 +153,26 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield "own_reranker:Own"
     for module in ("own_reranker", "own_words"):
         sys.modules.pop(module, None)
+
+
+def write_collection(folder: Path) -> None:
+    """Write nine queries, with nine documents each."""
+    docs = [json.dumps({"doc_id": f"d{i}", "text": f"cat {i}"}) for i in range(9)]
+    (folder / "docs.jsonl").write_text("\n".join(docs))
+    (folder / "queries.tsv").write_text("".join(f"q{i}\ta cat {i}\n" for i in range(9)))
+    (folder / "qrels.txt").write_text("".join(f"q{i} 0 d1 1\n" for i in range(9)))
+
+
+def write_suite(folder: Path, entry: dict[str, Any], **more: Any) -> None:
+    suite = {
+        "name": "on-actors",
+        "datasets": [f"files:{folder}"],
+        "rerankers": [entry],
+        "devices": ["cpu"],
+        "chunk_pairs": 9,
+        **more,
+    }
+    (folder / "suite.yaml").write_text(yaml.safe_dump(suite))
 
 
 def scored(
@@ -295,21 +323,9 @@ def test_a_collection_is_encoded_on_actors_to_the_same_vectors(
 def test_ctrl_c_of_a_run_ends_its_actors_and_keeps_what_was_scored(
     own: str, cluster: Simulated, tmp_path: Path
 ) -> None:
-    (tmp_path / "docs.jsonl").write_text(
-        "".join(json.dumps({"doc_id": f"d{i}", "text": f"cat {i}"}) + "\n" for i in range(9))
-    )
-    (tmp_path / "queries.tsv").write_text("".join(f"q{i}\ta cat {i}\n" for i in range(9)))
-    (tmp_path / "qrels.txt").write_text("".join(f"q{i} 0 d1 1\n" for i in range(9)))
+    write_collection(tmp_path)
     entry = {own: {"name": "own", "folder": str(tmp_path), "delay_ms": 60}}
-    suite = {
-        "name": "interrupted",
-        "datasets": [f"files:{tmp_path}"],
-        "rerankers": [entry],
-        "devices": ["cpu"],
-        "chunk_pairs": 9,
-        "latency": None,
-    }
-    (tmp_path / "suite.yaml").write_text(yaml.safe_dump(suite))
+    write_suite(tmp_path, entry, latency=None)
     arguments = ["run", "suite.yaml", "--quiet", "--on", cluster.address]
     process = subprocess.Popen(
         [sys.executable, "-m", "bench", *arguments],
@@ -327,6 +343,41 @@ def test_ctrl_c_of_a_run_ends_its_actors_and_keeps_what_was_scored(
     assert "Traceback" not in errors
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
     assert wait_for(lambda: not any(map(_is_running, pids)))
+
+
+@pytest.mark.slow
+def test_a_ray_that_a_run_has_started_leaves_nothing(own: str, folder: str, tmp_path: Path) -> None:
+    write_collection(tmp_path)
+    entry = {own: {"name": "own", "folder": str(tmp_path)}}
+    write_suite(tmp_path, entry, latency={"queries": 1, "rounds": 1})
+    (tmp_path / "home").mkdir()
+    environment = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": folder}
+    environment["RERANK_BENCH_CACHE"] = str(tmp_path / "cache")
+    for name in (*ray_session.LOCAL, *ray_session.QUIET, "RAY_TMPDIR"):
+        environment.pop(name, None)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "run", "suite.yaml", "--quiet", "--on", "ray"],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "raylet" not in done.stdout + done.stderr
+    assert list((tmp_path / "home").glob(".ray*")) == []
+    assert list(Path(folder).glob("rb-*")) == []
+    assert wait_for(lambda: not any(map(_is_running, _started_in(folder))))
+
+
+def _started_in(folder: str) -> list[int]:
+    """Return the processes on whose command line a folder is."""
+    pids: list[int] = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if folder.encode() in path.read_bytes():
+                pids.append(int(path.parent.name))
+    return pids
 
 
 def test_a_machine_that_is_lost_costs_what_its_actors_were_at(

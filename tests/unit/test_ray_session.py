@@ -15,7 +15,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from bench import rerankers
 from bench.cli.main import cli
+from bench.contract.recipe import Recipe
 from bench.core.errors import BenchError, SuiteError, Unavailable
 from bench.scoring import executors
 from bench.scoring.executors import ray_session
@@ -97,3 +99,20 @@ def test_the_cluster_of_the_docs_is_one_to_ray() -> None:
     jsonschema.validate(cluster, json.loads(schema.read_text()))
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**cluster, "workers": 3}, json.loads(schema.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "serves"),
+    [
+        ("cross-encoder", {"model": "tiny:bert-cross-encoder"}, True),
+        # its limits per minute hold in one process
+        ("cohere", {"model": "rerank-v3.5", "requests_per_minute": 10}, False),
+    ],
+)
+def test_actors_do_the_work_of_devices_alone(
+    name: str, options: dict[str, object], serves: bool
+) -> None:
+    reranker = rerankers.build(name, options)
+    recipe = Recipe(name, options, "/suites")
+    assert executors.build("ray").serves(reranker, recipe) == serves
+    assert not executors.build("ray").serves(reranker, None)

@@ -162,8 +162,6 @@ class Ray(Executor):
             num_gpus=place.gpus,
             max_restarts=0,
             max_task_retries=0,
-            # else its name is that of its class, wherever Ray shows it
-            name=None,
         )
 
         def start() -> Any:

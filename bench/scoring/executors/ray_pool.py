@@ -109,12 +109,10 @@ class Pool(Generic[Item]):
         """Give every free actor a task, and start actors while there are more tasks than actors;
         return whether there is anything left to wait for.
         """
+        self._occupy()
+        # while the actors work, the next tasks are made ready
         self._take()
-        for seat in self._seats:
-            if seat.state == "free" and self._waiting:
-                seat.task = self._waiting.popleft()
-                seat.state = "at work"
-                seat.reference = seat.actor.work.remote(seat.task.payload)
+        self._occupy()
         while len(self._seats) < min(self._limit, len(self._waiting) + self._at_work()):
             if self._ended_loading and self._loaded():
                 # the others do the work
@@ -123,12 +121,20 @@ class Pool(Generic[Item]):
             self._seats.append(Seat(actor, actor.node.remote()))
         return bool(self._waiting) or self._at_work() > 0
 
+    def _occupy(self) -> None:
+        for seat in self._seats:
+            if seat.state == "free" and self._waiting:
+                seat.task = self._waiting.popleft()
+                seat.state = "at work"
+                seat.reference = seat.actor.work.remote(seat.task.payload)
+
     def _take(self) -> None:
         """Have a task at hand for each actor next to the one that it is at."""
         while len(self._waiting) < self._limit:
             task = next(self._supply, None)
             if task is None:
                 return
+            task.payload = self._ray.put(task.payload)
             self._waiting.append(task)
 
     def _at_work(self) -> int:
