@@ -13,6 +13,7 @@ MEMBERS: Mapping[str, tuple[str, ...]] = {
     "nq": ("nq", "natural-questions", "nq-open"),
     "hotpotqa": ("hotpotqa",),
     "fever": ("fever",),
+    "fiqa": ("fiqa",),
     "quora": ("quora",),
     "squad": ("squad", "xquad"),
     "triviaqa": ("triviaqa", "trivia-qa"),

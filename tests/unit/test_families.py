@@ -44,6 +44,14 @@ def test_the_catalogue_names_known_families_only() -> None:
     [
         ("minilm-l6", ("msmarco",)),
         ("colbertv2", ("msmarco",)),
+        (
+            "ettin-150m",
+            ("msmarco", "hotpotqa", "triviaqa", "nq", "squad", "fiqa", "fever", "quora"),
+        ),
+        (
+            "bge-reranker-large",
+            ("msmarco", "nq", "hotpotqa", "mmarco", "dureader", "t2ranking", "mrtydi"),
+        ),
         ("cohere-rerank-v3.5", None),
         ("jina-reranker-v2", None),
     ],
