@@ -13,55 +13,11 @@ from typing import Any
 
 import click
 
-from bench.cli import (
-    comparing,
-    composing,
-    exporting,
-    judging,
-    keeping,
-    looking,
-    meaning,
-    measuring,
-    probing,
-    running,
-    serving,
-    training,
-    tuning,
-    validating,
-    verifying,
-)
+from bench.cli.commands import Commands
 from bench.core.errors import BenchError
 from bench.core.printable import printable
 from bench.core.redaction import redacted_text
 
-COMMANDS = (
-    running.run,
-    looking.report,
-    comparing.compare,
-    comparing.slices,
-    tuning.budget,
-    composing.compose,
-    meaning.calibrate,
-    meaning.answerability,
-    tuning.tune,
-    training.train,
-    measuring.noise_,
-    comparing.check,
-    comparing.parity,
-    probing.probe,
-    judging.judge,
-    verifying.verify,
-    keeping.baseline,
-    serving.serve,
-    exporting.plot,
-    exporting.export,
-    exporting.leaderboard,
-    validating.validate,
-    running.schema,
-    looking.list_,
-    looking.show,
-    looking.doctor,
-)
 BROKEN_PIPE = 141
 """As the shell reports a process that ended because nobody read its output."""
 INTERNAL = 70
@@ -69,19 +25,21 @@ INTERNAL = 70
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-class Commands(click.Group):
-    """Commands whose first sentences wrap in the help, rather than end in "..."."""
+class Program(click.Group):
+    """The commands, whose first sentences wrap in the help, rather than end in "..."."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.table = Commands()
+        self.commands = self.table
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        lines = [
-            (name, command.get_short_help_str(limit=1000))
-            for name, command in sorted(self.commands.items())
-        ]
+        lines = [(name, self.table.sentence(name)) for name in sorted(self.table)]
         with formatter.section("Commands"):
             formatter.write_dl(lines)
 
 
-@click.group(cls=Commands, context_settings=CONTEXT)
+@click.group(cls=Program, context_settings=CONTEXT)
 @click.version_option(package_name="rerank-bench")
 def cli() -> None:
     """Compare rerankers on quality, latency and cost.
@@ -91,10 +49,6 @@ def cli() -> None:
     rerank-bench run my-suite.yaml     your own datasets, first stages and rerankers
     rerank-bench list rerankers        what can be named in a suite
     """
-
-
-for _command in COMMANDS:
-    cli.add_command(_command)
 
 
 def main() -> None:
