@@ -1,7 +1,7 @@
-"""What measuring costs: rankings and four per-query measures against ir_measures, and reading a run
-file against bare pyarrow.
+"""What measuring costs: rankings and four per-query measures against ir_measures, reading a run
+file against bare pyarrow, and all of it from the file on, each in processes of its own.
 
-    python benchmarks/metrics.py [--queries 7000] [--depth 1000]
+    python benchmarks/metrics.py [--queries 7000] [--depth 1000] [--end-to-end 5]
 
 ir_measures gets the same rankings, ready as the dictionaries that it wants. Values are compared,
 and the largest difference is printed.
@@ -10,7 +10,10 @@ and the largest difference is printed.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +29,8 @@ from bench.ranking import trec_rows
 from bench.ranking.order import Ranking, rank
 from bench.ranking.trec import read_run
 
+Candidates = dict[str, tuple[list[str], np.ndarray]]
+"""Query id -> documents and their scores."""
 MEASURES = ["nDCG@10", "RR@10", "AP", "R@100"]
 
 
@@ -41,12 +46,28 @@ def main() -> None:
         default=700,
         help="queries that ir_measures gets: it holds them all as dictionaries",
     )
+    parser.add_argument(
+        "--end-to-end",
+        type=int,
+        default=0,
+        metavar="ROUNDS",
+        help="measure nothing but a run from its file on, so many times, in turn with ir_measures",
+    )
+    parser.add_argument(
+        "--evaluate", nargs=3, metavar=("SIDE", "RUN", "QRELS"), help=argparse.SUPPRESS
+    )
     options = parser.parse_args()
+    if options.evaluate:
+        print(json.dumps(evaluated(*options.evaluate)))
+        return
     candidates, qrels = random_data(options.queries, options.depth)
     print(
         f"{options.queries} queries x {options.depth} documents, {len(MEASURES)} measures, per "
         "query"
     )
+    if options.end_to_end:
+        end_to_end(candidates, qrels, options.end_to_end)
+        return
     ranked, rank_s = timed(
         lambda: {query: rank(docs, scores) for query, (docs, scores) in candidates.items()}
     )
@@ -57,9 +78,7 @@ def main() -> None:
     reading(ranked)
 
 
-def random_data(
-    queries: int, depth: int
-) -> tuple[dict[str, tuple[list[str], np.ndarray]], dict[str, dict[str, int]]]:
+def random_data(queries: int, depth: int) -> tuple[Candidates, dict[str, dict[str, int]]]:
     rng = np.random.default_rng(0)
     names = [f"{i}" for i in range(8_000_000, 8_000_000 + 40 * depth)]
     candidates, qrels = {}, {}
@@ -72,6 +91,70 @@ def random_data(
             for j, grade in zip(judged, rng.integers(0, 4, len(judged)), strict=True)
         }
     return candidates, qrels
+
+
+def evaluated(side: str, run: str, qrels: str) -> dict[str, Any]:
+    """Read a run and evaluate it. Returns the processor seconds without those of imports and of the
+    judgments, and the means.
+    """
+    judgments: dict[str, dict[str, int]] = {}
+    for line in Path(qrels).read_text().splitlines():
+        query_id, _, doc_id, grade = line.split()
+        judgments.setdefault(query_id, {})[doc_id] = int(grade)
+    measures.names(MEASURES)
+    parsed = [ir_measures.parse_measure(name) for name in MEASURES]
+    start = time.process_time()
+    if side == "ours":
+        values = measures.evaluate(read_run(run), judgments, MEASURES)
+    else:
+        values = {name: {} for name in MEASURES}
+        for metric in ir_measures.iter_calc(parsed, judgments, ir_measures.read_trec_run(run)):
+            values[str(metric.measure)][metric.query_id] = metric.value
+    seconds = time.process_time() - start
+    return {"seconds": seconds, "means": [statistics.mean(own.values()) for own in values.values()]}
+
+
+def end_to_end(candidates: Candidates, qrels: dict[str, dict[str, int]], rounds: int) -> None:
+    """Print the ratio of ir_measures' processor time to ours, from files to values."""
+    with tempfile.TemporaryDirectory() as folder:
+        run, judgments = Path(folder) / "made.run", Path(folder) / "made.qrels"
+        write_run_file(run, candidates)
+        with judgments.open("w") as file:
+            for query_id, grades in qrels.items():
+                file.writelines(f"{query_id} 0 {doc} {grade}\n" for doc, grade in grades.items())
+        ratios: list[float] = []
+        ours: list[float] = []
+        for round_ in range(rounds):
+            order = ["ours", "ir_measures"]
+            if round_ % 2:
+                order.reverse()
+            figures = {}
+            for side in order:
+                command = [sys.executable, __file__, "--evaluate", side, str(run), str(judgments)]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                figures[side] = json.loads(done.stdout)
+            differences = zip(
+                figures["ours"]["means"], figures["ir_measures"]["means"], strict=True
+            )
+            assert max(abs(a - b) for a, b in differences) < 1e-9
+            ratios.append(figures["ir_measures"]["seconds"] / figures["ours"]["seconds"])
+            ours.append(figures["ours"]["seconds"])
+    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    print(
+        f"ir_measures / ours, from the file on: {middle:.2f} (quartiles {low:.2f} to {high:.2f}), "
+        f"{statistics.median(ours):.2f} processor seconds here, {rounds} alternating rounds"
+    )
+
+
+def write_run_file(path: Path, candidates: Candidates) -> None:
+    """Write rankings by falling score."""
+    with path.open("w") as file:
+        for query_id, (doc_ids, scores) in candidates.items():
+            rows = sorted(zip(scores.tolist(), doc_ids, strict=True), reverse=True)
+            file.writelines(
+                f"{query_id} Q0 {doc_id} {rank} {score} random\n"
+                for rank, (score, doc_id) in enumerate(rows, 1)
+            )
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:

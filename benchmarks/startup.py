@@ -3,8 +3,8 @@ again from the cache.
 
     python benchmarks/startup.py [--rounds 7]
 
-Times are processor seconds of whole processes (`--wall`: seconds that pass), medians with quartiles,
-next to a bare `python -c pass` in the same rounds.
+Times are processor seconds of whole processes (`--wall`: seconds that pass), medians with
+quartiles, next to a bare `python -c pass` in the same rounds.
 """
 
 from __future__ import annotations

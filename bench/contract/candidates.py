@@ -95,8 +95,9 @@ class Compact(Mapping[str, QueryCandidates]):
         numbers: dict[str, int] = {}
         for block in blocks:
             translated = np.zeros(len(block.names), dtype=np.int32)
-            for code in np.unique(block.codes).tolist():
-                translated[code] = numbers.setdefault(block.names[code], len(numbers))
+            used = np.flatnonzero(np.bincount(block.codes, minlength=len(block.names)))
+            own = [block.names[code] for code in used.tolist()]
+            translated[used] = [numbers.setdefault(name, len(numbers)) for name in own]
             before = len(rankings._codes)
             rankings._codes.add_bytes(translated[block.codes].tobytes())
             rankings._scores.add_bytes(block.scores.astype(np.float64, copy=False).tobytes())
@@ -106,9 +107,9 @@ class Compact(Mapping[str, QueryCandidates]):
         rankings.names = list(numbers)
         return rankings
 
-    def blocks(self, documents: int = AT_ONCE) -> Iterator[Block]:
-        """Yield the rankings in their order, of some queries at a time, with so many documents
-        together, or one query's.
+    def blocks(self) -> Iterator[Block]:
+        """Yield the rankings in their order, of some queries at a time, with AT_ONCE documents
+        together at most, or one query's.
         """
         import numpy as np
 
@@ -117,7 +118,7 @@ class Compact(Mapping[str, QueryCandidates]):
         first = 0
         while first < len(ends):
             before = int(ends[first - 1]) if first else 0
-            last = int(np.searchsorted(ends, before + documents, side="right"))
+            last = int(np.searchsorted(ends, before + AT_ONCE, side="right"))
             last = max(last, first + 1)
             end = int(ends[last - 1])
             yield Block(

@@ -17,8 +17,10 @@ from bench.datasets.base import Qrels
 from bench.quality import names as names_elsewhere
 from bench.quality import vectorised
 from bench.quality.score_measures import SCORE_MEASURES
+from bench.ranking.order import strict_scores
 
 if TYPE_CHECKING:
+    from bench.contract.candidates import QueryCandidates
     from bench.ranking.order import Ranking
 
 MEASURES: Mapping[str, str] = {
@@ -149,7 +151,10 @@ def names(measures: Iterable[str], min_relevance: int = 1) -> list[str]:
 
 
 def evaluate(
-    rankings: Mapping[str, Ranking], qrels: Qrels, measures: Sequence[str], min_relevance: int = 1
+    rankings: Mapping[str, Ranking | QueryCandidates],
+    qrels: Qrels,
+    measures: Sequence[str],
+    min_relevance: int = 1,
 ) -> dict[str, dict[str, float]]:
     """Per measure and query, the value of a ranking: {measure: {query_id: value}}, over every query
     of `qrels`; nothing where none of its queries has a judgment.
@@ -189,14 +194,17 @@ def _safe(grades: Mapping[str, int]) -> dict[str, int]:
 
 
 def _by_ir_measures(
-    library: Any, measures: Sequence[Any], rankings: Mapping[str, Ranking], qrels: Qrels
+    library: Any,
+    measures: Sequence[Any],
+    rankings: Mapping[str, Ranking | QueryCandidates],
+    qrels: Qrels,
 ) -> Iterator[tuple[str, str, float]]:
     """(measure, query_id, value) of the queries that have a ranking."""
     numbers = {
         query_id: str(i) for i, query_id in enumerate(qrels, 1)
     }  # one provider (gdeval) reads only numeric query ids
     run = {
-        numbers[query_id]: dict(zip(ranking.doc_ids, ranking.strict_scores(), strict=True))
+        numbers[query_id]: dict(zip(ranking.doc_ids, strict_scores(ranking.doc_ids), strict=True))
         for query_id, ranking in rankings.items()
         if query_id in qrels and ranking.doc_ids
     }

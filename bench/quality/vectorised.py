@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from bench.contract.candidates import Compact
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from bench.contract.candidates import QueryCandidates
     from bench.datasets.base import Qrels
     from bench.ranking.order import Ranking
 
@@ -85,12 +88,14 @@ def compute(measure: Any, judged: Judged) -> Values:
     return _MEASURES[measure.NAME](judged, cutoff or _NO_CUTOFF, measure.params.get("rel", 1))
 
 
-def collect(rankings: Mapping[str, Ranking], qrels: Qrels) -> Judged:
+def collect(rankings: Mapping[str, Ranking | QueryCandidates], qrels: Qrels) -> Judged:
     """What the measures need of the rankings, in the order of `qrels`; a query without a ranking
     has no judged documents.
     """
     import numpy as np
 
+    if isinstance(rankings, Compact):
+        return _collected(rankings, qrels)
     ranks: list[int] = []
     grades: list[int] = []
     counts: list[int] = []
@@ -112,6 +117,63 @@ def collect(rankings: Mapping[str, Ranking], qrels: Qrels) -> Judged:
         _whole(lengths),
         graded(qrels.values()),
     )
+
+
+def _collected(rankings: Compact, qrels: Qrels) -> Judged:
+    """Return what `collect` does of rankings that are kept as numbers, as arithmetic on them."""
+    import numpy as np
+
+    pairs, grades = _judged_pairs(rankings, qrels)
+    numbers = {query_id: number for number, query_id in enumerate(qrels)}
+    lengths = np.zeros(len(numbers), dtype=np.int64)
+    nothing = _whole([])
+    parts = [(nothing, nothing, nothing)]
+    first = 0
+    for block in rankings.blocks():
+        sizes = np.diff(block.ends, prepend=0)
+        own = _whole([numbers.get(query_id, -1) for query_id in block.query_ids])
+        lengths[own[own >= 0]] = sizes[own >= 0]
+        places = np.repeat(np.arange(first, first + len(sizes)), sizes)
+        at = _places_in(places * len(rankings.names) + block.codes, pairs)
+        rows = np.flatnonzero(at >= 0)
+        within = places[rows] - first
+        ranks = rows - (block.ends - sizes)[within] + 1
+        parts.append((own[within], ranks, grades[at[rows]]))
+        first += len(sizes)
+    columns = zip(*parts, strict=True)
+    query, rank, grade = (np.concatenate(column) for column in columns)
+    order = np.argsort(query, kind="stable")
+    return Judged(
+        len(numbers), query[order], rank[order], grade[order], lengths, graded(qrels.values())
+    )
+
+
+def _judged_pairs(rankings: Compact, qrels: Qrels) -> tuple[Whole, Whole]:
+    """Return the judged pairs of query and document that can be ranked, as numbers: the place of
+    the query in the rankings times the number of documents, and the document's; and their grades.
+    """
+    wanted: set[str] = set()
+    for judgments in qrels.values():
+        wanted.update(judgments)
+    codes = {name: code for code, name in enumerate(rankings.names) if name in wanted}
+    pairs: list[int] = []
+    grades: list[int] = []
+    for place, query_id in enumerate(rankings):
+        for doc_id, grade in qrels.get(query_id, {}).items():
+            if doc_id in codes:
+                pairs.append(place * len(rankings.names) + codes[doc_id])
+                grades.append(grade)
+    return _whole(pairs), _whole(grades)
+
+
+def _places_in(values: Whole, known: Whole) -> Whole:
+    """Return the place of each value among the known ones, -1 where it is none of them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    places = pc.index_in(pa.array(values), value_set=pa.array(known))
+    numbers: Whole = places.fill_null(-1).to_numpy(zero_copy_only=False).astype("int64")
+    return numbers
 
 
 def graded(qrels: Iterable[Mapping[str, int]]) -> tuple[Whole, Whole]:

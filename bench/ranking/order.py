@@ -50,7 +50,12 @@ class Ranking:
         """Return strictly falling numbers in place of the scores (n, n-1, ..., 1), which every
         provider ranks alike.
         """
-        return [float(value) for value in range(len(self.doc_ids), 0, -1)]
+        return strict_scores(self.doc_ids)
+
+
+def strict_scores(doc_ids: Sequence[str]) -> list[float]:
+    """Return n, n-1, ..., 1 for n documents in their order."""
+    return [float(value) for value in range(len(doc_ids), 0, -1)]
 
 
 def as_scores(answer: Any) -> Scores:

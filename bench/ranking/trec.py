@@ -50,12 +50,12 @@ def read_run(path: Path | str) -> Mapping[str, QueryCandidates]:
 
 def read_content(path: Path | str) -> RunContent:
     """Return the same with what is odd about the file. Raises DataError as `read_run` does."""
-    from bench.ranking.trec_order import RepeatedDocument, joined, ordered
+    from bench.ranking.trec_order import RepeatedDocument, joined, ordered, ordered_part
 
     path = Path(path)
     try:
         try:
-            return joined(map(ordered, trec_stretches.whole_queries(path)))
+            return joined(map(ordered_part, trec_stretches.whole_queries(path)))
         except trec_stretches.Irregular:
             return ordered(trec_rows.read(path))
     except RepeatedDocument as error:

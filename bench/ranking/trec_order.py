@@ -64,7 +64,17 @@ class RunContent:
             yield note(Code.REPEATED_LINES, self.repeated, file=name)
 
 
-def joined(parts: Iterable[RunContent]) -> RunContent:
+@dataclass(frozen=True)
+class Part:
+    """Some queries of a run as `RunContent` has them, on their way into it."""
+
+    rankings: Sequence[Block]
+    contradicted: frozenset[str]
+    repeated: int
+    has_scores: bool
+
+
+def joined(parts: Iterable[Part]) -> RunContent:
     """Return parts of a run, no query of which is in two of them, as one run. One part is in memory
     at a time.
     """
@@ -78,7 +88,7 @@ def joined(parts: Iterable[RunContent]) -> RunContent:
             contradicted.update(part.contradicted)
             repeated += part.repeated
             has_scores = part.has_scores
-            yield from part.by_query.blocks()
+            yield from part.rankings
 
     by_query = Compact.of_blocks(blocks())
     return RunContent(by_query, frozenset(contradicted), repeated, has_scores)
@@ -88,6 +98,11 @@ def ordered(rows: Rows) -> RunContent:
     """Return each query's ranked list. Raises RepeatedDocument for a document that a query lists
     with two scores.
     """
+    return joined([ordered_part(rows)])
+
+
+def ordered_part(rows: Rows) -> Part:
+    """Return the ranked lists of some rows. Raises RepeatedDocument as `ordered` does."""
     import numpy as np
     import pyarrow as pa
 
@@ -107,14 +122,12 @@ def ordered(rows: Rows) -> RunContent:
         contradicted = frozenset(query_ids[code] for code in _contradicted(*in_order))
     ends = np.cumsum(np.bincount(codes, minlength=len(query_ids)))
     numbers = docs.indices.to_numpy(zero_copy_only=False)
-    names = docs.dictionary.to_pylist()
-    block = Block(query_ids, ends, names, numbers, scores)
-    if _has_repeats(block):
-        by_query = Compact(zip(query_ids, _without_repeats(block), strict=True))
-    else:
-        by_query = Compact.of_blocks([block])
-    repeated = len(scores) - by_query.documents
-    return RunContent(by_query, contradicted, repeated, rows.has_scores)
+    block = Block(query_ids, ends, docs.dictionary.to_pylist(), numbers, scores)
+    if not _has_repeats(block):
+        return Part([block], contradicted, 0, rows.has_scores)
+    rankings = Compact(zip(query_ids, _without_repeats(block), strict=True))
+    repeated = len(scores) - rankings.documents
+    return Part(list(rankings.blocks()), contradicted, repeated, rows.has_scores)
 
 
 def _encoded(names: Any) -> Any:

@@ -47,6 +47,8 @@ HEADER_WORDS = frozenset(
         "score",
     )
 )
+WHITE = 32
+"""The last character of ASCII, the blank, that is none to be seen."""
 MARK = b"\xef\xbb\xbf"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 ODD_IN_ASCII = tuple(bytes([code]) for code in (0, 11, 12, 28, 29, 30, 31))
@@ -113,14 +115,16 @@ def read_fast(data: bytes) -> Rows | None:
 
 
 def parsed(data: bytes, delimiter: str, layout: Sequence[str]) -> pa.Table | None:
-    """Return the columns that matter, ids as numbers and a dictionary; None for rows that are not
-    of this layout.
-    """
+    """Return the columns that matter; None for rows that are not of this layout."""
     import pyarrow as pa
     from pyarrow import csv
 
-    name = pa.dictionary(pa.int32(), pa.string())
-    types = {"query_id": name, "doc_id": name, "rank": pa.int64(), "score": pa.float64()}
+    types = {
+        "query_id": pa.string(),
+        "doc_id": pa.string(),
+        "rank": pa.int64(),
+        "score": pa.float64(),
+    }
     try:
         return csv.read_csv(
             pa.BufferReader(data),
@@ -141,11 +145,9 @@ def parsed(data: bytes, delimiter: str, layout: Sequence[str]) -> pa.Table | Non
 def rows_of(table: pa.Table, layout: Sequence[str]) -> Rows | None:
     """Return parsed rows of whole queries; None where something needs a closer look."""
     import numpy as np
-    import pyarrow as pa
 
-    # a table that was cut still has the names of all queries in its dictionary
-    query_ids = table["query_id"].cast(pa.string()).combine_chunks().dictionary_encode()
-    doc_ids = table["doc_id"].unify_dictionaries().combine_chunks()
+    query_ids = table["query_id"].combine_chunks().dictionary_encode()
+    doc_ids = table["doc_id"].combine_chunks().dictionary_encode()
     if any(not name or name.startswith("#") for name in query_ids.dictionary.to_pylist()):
         return None
     ranks = table["rank"].to_numpy()
@@ -409,16 +411,20 @@ def delimiter_of(data: bytes, first: bytes) -> str | None:
     """Return the one character between columns, if the same one is between all of them, once, and
     never ends a line, and nothing else in the file could end a word.
     """
+    import numpy as np
+
     mine, other = (b"\t", b" ") if b"\t" in first else (b" ", b"\t")
-    if (
-        not first.strip()
-        or data.endswith(mine)
-        or any(odd in data for odd in (other, mine * 2, mine + b"\n"))
-    ):
+    if not first.strip() or data.endswith(mine) or other in data:
+        return None
+    characters = np.frombuffer(data, dtype=np.uint8)
+    is_between = characters[:-1] == mine[0]
+    is_between &= characters[1:] <= WHITE
+    if is_between.any():
+        # no column between two such characters, or before the end of a line
         return None
     if any(odd in data for odd in ODD_IN_ASCII) or (not data.isascii() and ODD.search(data)):
         return None
-    if b"\r" in data and (mine + b"\r" in data or data.count(b"\r") != data.count(b"\r\n")):
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         # pyarrow would take a lone carriage return for a line end
         return None
     return mine.decode()

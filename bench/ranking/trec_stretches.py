@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 STRETCH = 2**23
 """Bytes of a file that are parsed at once: some 150,000 rows."""
 
+TAIL = 4096
+"""Rows at the end of a stretch that are looked at together."""
+
 
 class Irregular(Exception):
     """Something about a run file needs a closer look, which reads it from its beginning."""
@@ -62,13 +65,19 @@ def start_of_last(names: pa.ChunkedArray) -> int:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if not len(names):
+    end = len(names)
+    if not end:
         return 0
-    names = names.cast(pa.string())
-    others = pc.indices_nonzero(pc.not_equal(names, names[-1]))
-    if not len(others):
-        return 0
-    return int(others[-1].as_py()) + 1
+    last = pc.cast(names[-1], pa.string())
+    while end:
+        # a query has few rows: they are looked for from the end on
+        start = max(0, end - TAIL)
+        tail = names[start:end].cast(pa.string())
+        others = pc.indices_nonzero(pc.not_equal(tail, last))
+        if len(others):
+            return start + int(others[-1].as_py()) + 1
+        end = start
+    return 0
 
 
 def _tables(path: Path) -> Iterator[tuple[Sequence[str], pa.Table]]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.contract import candidates
 from bench.contract.candidates import Candidates, Compact, QueryCandidates
 from bench.contract.scored import ScoresByQuery
 from bench.contract.trial import System
@@ -22,10 +23,11 @@ from bench.core.errors import RecordError
 from bench.core.long_array import LongArray
 from bench.latency.sample import Sample
 from bench.latency.sweep_plan import SETTINGS
+from bench.quality.measures import evaluate
 from bench.quality.query_values import QueryValues, SharedPlaces
 from bench.ranking import trec_rows, trec_stretches
 from bench.ranking.trec import read_content
-from bench.ranking.trec_order import joined, ordered
+from bench.ranking.trec_order import joined, ordered, ordered_part
 from bench.records import tables
 from bench.records.tables import DEPTHS, PER_QUERY, read_table
 
@@ -48,10 +50,10 @@ def test_compact_rankings_are_the_mapping_that_they_were_made_of() -> None:
 
 
 def test_candidates_are_kept_compact_with_the_hash_that_they_had() -> None:
-    candidates = Candidates(RANKINGS, 2, {})
-    assert isinstance(candidates.by_query, Compact)
-    assert candidates.by_query == RANKINGS
-    assert candidates.hash == Candidates(Compact(RANKINGS.items()), 2, {}).hash
+    own = Candidates(RANKINGS, 2, {})
+    assert isinstance(own.by_query, Compact)
+    assert own.by_query == RANKINGS
+    assert own.hash == Candidates(Compact(RANKINGS.items()), 2, {}).hash
 
 
 def test_a_million_candidates_are_no_million_objects() -> None:
@@ -102,10 +104,11 @@ def test_rankings_pass_through_blocks_as_they_were(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(long_array, "IN_MEMORY", 30)
     monkeypatch.setattr(long_array, "AT_ONCE", 10)
     compact = Compact(RANKINGS.items())
-    for documents in (1, 2, 100):
-        blocks = list(compact.blocks(documents))
+    for documents, sizes in ((100, [3]), (2, [2, 1]), (1, [1, 2])):
+        monkeypatch.setattr(candidates, "AT_ONCE", documents)
+        blocks = list(compact.blocks())
         assert Compact.of_blocks(blocks) == RANKINGS
-    assert [len(block.query_ids) for block in compact.blocks(1)] == [1, 2]
+        assert [len(block.query_ids) for block in blocks] == sizes
     assert compact.length("q1") == 2
 
 
@@ -124,6 +127,30 @@ def test_scores_by_query_are_the_mapping_that_they_were_made_of(
     assert "q3" not in scores
     scores.clear()
     assert not scores
+
+
+def test_rankings_as_numbers_are_measured_as_those_of_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(candidates, "AT_ONCE", 40)
+    rng = np.random.default_rng(5)
+    names = [f"d{place}" for place in range(60)]
+    rankings: dict[str, QueryCandidates] = {}
+    qrels: dict[str, dict[str, int]] = {"without": {"d1": 1}, "unranked": {"d61": 2}}
+    for number in rng.permutation(25).tolist():
+        drawn = rng.permutation(names)[: int(rng.integers(0, 30))].tolist()
+        scores = tuple(float(-place) for place in range(len(drawn)))
+        rankings[f"q{number}"] = QueryCandidates(tuple(drawn), scores)
+        judged = rng.permutation([*names, "d99"])[:9].tolist()
+        qrels[f"q{24 - number}"] = {name: int(rng.integers(-1, 3)) for name in judged}
+    del qrels["q7"]
+    rankings["unranked"] = QueryCandidates((), ())
+    wanted = ["nDCG@5", "RR@3", "AP", "R@10", "P@5", "Success@1", "Judged@10", "Bpref"]
+    assert len(list(Compact(rankings.items()).blocks())) > 5
+    expected = evaluate(rankings, qrels, wanted)
+    assert evaluate(Compact(rankings.items()), qrels, wanted) == expected
+    assert sum(expected["nDCG@5"].values()) > 1
+    assert evaluate(Compact(), qrels, wanted[:1]) == {"nDCG@5": dict.fromkeys(qrels, 0.0)}
 
 
 def rows(trial: str, n: int, value: float) -> list[tuple[str, str, str, float]]:
@@ -229,7 +256,7 @@ def test_a_run_file_is_read_in_stretches_of_whole_queries(
     parts = list(trec_stretches.whole_queries(path))
     assert len(parts) > 5
     whole = ordered(trec_rows.read(path))
-    assert joined(map(ordered, parts)) == whole == read_content(path)
+    assert joined(map(ordered_part, parts)) == whole == read_content(path)
     assert list(whole.by_query) == list(read_content(path).by_query)
 
 
