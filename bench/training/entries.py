@@ -17,6 +17,8 @@ from bench.training.recipe import Recipe
 SCORERS = (headers.CLASSIFIER, "ForCausalLM")
 """How the names of architectures end that give a pair a score."""
 ADAPTER = "adapter_config.json"
+CURVE = "trained"
+"""The reranker that trains on a share of the queries."""
 
 
 def untuned(recipe: Recipe, out: Path) -> Part:
@@ -39,6 +41,19 @@ def trained(recipe: Recipe, folder: Path, out: Path) -> Part:
         options = {"name": TRAINED, "model": _weights(recipe), "adapter": path}
         return Part(recipe.kind, moved(options, recipe.base_dir, out))
     return Part(recipe.kind, {"name": TRAINED, "model": path})
+
+
+def curve(recipe: Recipe, out: Path) -> list[Part]:
+    """Return a row per share of the training queries, the untuned base and the model of all of
+    them included, for the learning curve of the recipe's file.
+    """
+    path = path_from(Path(recipe.file), out)
+    shares = [share for share in recipe.fractions if share < 1]
+    named = [(UNTUNED, 0.0), *((f"{TRAINED}, {100 * share:g} %", share) for share in shares)]
+    return [
+        Part(CURVE, {"name": name, "recipe": path, "fraction": share})
+        for name, share in (*named, (TRAINED, 1.0))
+    ]
 
 
 def _weights(recipe: Recipe) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.core.cache_dir import set_aside
-from bench.core.kept_folder import is_intact, seal
+from bench.core.cache_dir import cache_dir, set_aside
+from bench.core.kept_folder import is_intact, keep, seal
 from bench.core.progress import Observer
 from bench.machine.fingerprint import resolve_device
 from bench.training import leaks
@@ -24,6 +25,10 @@ from bench.training.teaching import Teacher
 
 if TYPE_CHECKING:
     from bench.datasets.base import Dataset
+
+
+FOLDER = "trained"
+"""In the cache folder: a model per training."""
 
 
 class TrainedModel(NamedTuple):
@@ -63,6 +68,13 @@ def trained_model(
         known = fit(recipe, data, folder / key[:20], observer, device)
         seal(known.folder)
     return _model(known, recipe, fraction)
+
+
+def keep_model(fitted: Fitted) -> None:
+    """Copy a trained model into the cache folder, where rows of its recipe look for it."""
+    place = cache_dir(FOLDER) / fitted.key[:20]
+    if not is_intact(place):
+        keep(place, lambda new: shutil.copytree(fitted.folder, new, dirs_exist_ok=True))
 
 
 def untuned_model(recipe: Recipe, device: str) -> TrainedModel:

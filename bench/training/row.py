@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from bench.datasets.base import Dataset
 
 BACKEND = "trained"
-FOLDER = "trained"
-"""In the cache folder: a model per training."""
 
 
 class TrainedOptions(RerankerOptions):
@@ -159,7 +157,7 @@ class TrainedReranker(BaseReranker):
         """Have the model, from the cache where it is there."""
         if self.state is not None:
             return
-        from bench.training.kept import trained_model, untuned_model
+        from bench.training.kept import FOLDER, trained_model, untuned_model
 
         if not self.options.fraction:
             self.state = untuned_model(self.recipe, self.device)

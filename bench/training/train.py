@@ -18,6 +18,7 @@ from bench.training.card import write_card
 from bench.training.comparison import Comparing, Gain
 from bench.training.estimate import Estimate, estimate
 from bench.training.fit import Fitted, fit, refuse_other
+from bench.training.kept import keep_model
 from bench.training.lists import DataFacts, TrainingData
 from bench.training.mining import Miner
 from bench.training.network import Base
@@ -108,8 +109,9 @@ def train(
     """Train the model of a recipe into `out/model`, and compare it on the test queries in a run
     under `out/comparison`.
 
-    A training that was interrupted goes on; with `fresh` it begins anew. Raises BenchError where it
-    cannot be trained, or has no values on the test queries.
+    A training that was interrupted goes on; with `fresh` it begins anew. Shares of the training
+    queries, where the recipe has `fractions`, are rows of the comparison. Raises BenchError where
+    it cannot be trained, or has no values on the test queries.
     """
     watch = observer or Observer()
     comparing = Comparing(out, device, watch, fresh=fresh, command=command)
@@ -130,6 +132,10 @@ def train(
     if recipe.test is None:
         return Trained(recipe, folder, fitted, data.facts, None)
     rows = [entries.untuned(recipe, out), entries.trained(recipe, folder, out)]
+    if recipe.fractions:
+        # the model of all queries is not trained twice
+        keep_model(fitted)
+        rows = entries.curve(recipe, out)
     gain = comparing.gain(recipe, portions, rows)
     write_card(recipe, data.facts, fitted, gain)
     return Trained(recipe, folder, fitted, data.facts, gain)

@@ -5,6 +5,8 @@ random weights, and a collection of a few lines.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import yaml
 
 import bench
 from bench.core.errors import DataError, SuiteError
-from bench.core.progress import Observer
+from bench.core.progress import Advance, Observer
 from bench.training import recipe as recipes
 from bench.training import train as training
 from bench.training.network import Base
@@ -124,6 +126,41 @@ def test_the_command_ends_with_the_gain_over_the_base(
     portions, _ = training.prepared(kept, "cpu", Observer())
     tested = (out / "test-queries-data.txt").read_text().split()
     assert sorted(tested) == sorted(query.query_id for query in portions.portions.test)
+
+
+def test_fractions_are_rows_of_the_comparison_and_nothing_is_trained_twice(place: Path) -> None:
+    write(place, "curve.yaml", {**RECIPE, "name": "curve", "fractions": [0.5, 1]})
+    observer = Labels()
+    result = training.train(
+        recipes.load(place / "curve.yaml"), place / "curve", device="cpu", observer=observer
+    )
+    assert result.gain is not None
+    assert list(result.gain.rows) == [
+        "first-stage",
+        "untuned",
+        "trained, 50 %",
+        "trained",
+        "oracle",
+    ]
+    assert [label for label in observer.labels if "training" in label] == ["curve: training"] * 2
+    facts = {
+        record.trial.reranker: record.description["facts"]["training"]["queries"]
+        for record in result.gain.run.records.values()
+        if record.trial.kind == "reranker"
+    }
+    assert facts == {"untuned": 0, "trained, 50 %": 12, "trained": 24}
+
+
+class Labels(Observer):
+    """Takes the labels of stages."""
+
+    def __init__(self) -> None:
+        self.labels: list[str] = []
+
+    @contextmanager
+    def task(self, label: str, total: int, unit: str) -> Iterator[Advance]:
+        self.labels.append(label)
+        yield lambda done: None
 
 
 def test_lists_are_those_of_the_recipe(place: Path) -> None:
