@@ -28,6 +28,12 @@ from bench.core.redaction import argument
     help="Train anew, whatever a training of before has left; no score of before is used in the "
     "comparison.",
 )
+@click.option(
+    "--on",
+    metavar="NAME",
+    help="Where negatives are mined, a teacher is asked and the comparison is scored: here, "
+    "processes, ray or ray://HOST:PORT. The model is trained here.",
+)
 @quiet_option
 @click.option(
     "--estimate",
@@ -41,6 +47,7 @@ def train(
     out: Path | None,
     device: str | None,
     fresh: bool,
+    on: str | None,
     quiet: bool,
     estimate: bool,
     form: str,
@@ -72,6 +79,7 @@ def train(
             fresh=fresh,
             observer=observer,
             command=command,
+            on=on,
         )
     except KeyboardInterrupt:
         again = command.replace(" --fresh", "")

@@ -103,6 +103,8 @@ class Sweep:
             name = f"{depth} {trial.id}"
             by_name[name] = (variant, depth)
             targets.append(latency.Target(name, trial.host, variant.reranker, depth=depth))
+        # nothing of it works while timings are taken
+        self.executor.close()
         result = latency.measure(
             targets, self.questions.requests, self._point_plan(), self.suite.seed, on_call
         )

@@ -37,7 +37,7 @@ from bench.core.redaction import keep_out
 from bench.core.yaml_source import Source
 from bench.latency.timed_pass import LatencyPlan
 from bench.quality.score_measures import is_of_scores, of_rankings, of_scores
-from bench.scoring.executors import DEFAULT, build, entry_of
+from bench.scoring.executors import DEFAULT, entry_of, named
 from bench.suite.handed_parts import Objects, with_names
 from bench.suite.pipeline_entry import (
     PipelineEntry,
@@ -187,9 +187,8 @@ class Suite(Options):
         """Return the suite with another executor, by its name or the address of a cluster. Raises
         SuiteError for an unknown one.
         """
-        part = Part.model_validate(entry_of(name))
-        build(part.name, part.options)
-        return self.model_copy(update={"executor": part})
+        named(name)
+        return self.model_copy(update={"executor": Part.model_validate(entry_of(name))})
 
     def lists(self) -> Mapping[Kind, Sequence[Part]]:
         """Return the lists of entries, but for pipelines."""

@@ -65,6 +65,7 @@ class Comparing:
     observer: Observer
     fresh: bool = False
     command: str = ""
+    on: str | None = None
 
     def gain(self, recipe: Recipe, split: Split, rows: Sequence[Part]) -> Gain:
         """Return what the row named `trained` gains, from a run over the test queries. Paths in
@@ -73,8 +74,11 @@ class Comparing:
         fields = suite_fields(recipe, split, rows, self.out)
         text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
         write_atomically(self.out / SUITE, text.encode())
+        suite = suites.load(self.out / SUITE)
+        if self.on is not None:
+            suite = suite.with_executor(self.on)
         run = loop.run(
-            suites.load(self.out / SUITE),
+            suite,
             out=self.out / RUNS,
             device=self.device,
             time_it=False,

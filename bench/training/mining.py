@@ -20,6 +20,8 @@ from bench.ranking.order import rank
 from bench.retrieval.own_document import candidates_of
 from bench.retrieval.requests import Requests
 from bench.runner.stages import StagePass
+from bench.scoring.engine import HERE
+from bench.scoring.executors.base import Executor
 from bench.scoring.known import ScoreCaches
 from bench.suite import suite as suites
 from bench.suite.planning import Group, Planned, plan
@@ -47,12 +49,19 @@ class Miner:
     run here.
     """
 
-    def __init__(self, recipe: Recipe, device: str | None, observer: Observer) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        device: str | None,
+        observer: Observer,
+        executor: Executor = HERE,
+    ) -> None:
         stages = [part.to_entry() for part in recipe.negatives.pipeline]
         self._suite = suite_of(recipe, {"pipelines": [{"name": NAME, "stages": stages}]})
         self._group = plan(self._suite, device)[0]
         self._planned = _pipeline_of(self._group)
         self._observer = observer
+        self._executor = executor
         self._caches = ScoreCaches()
 
     def mined(self, dataset: Dataset, query_ids: Sequence[str]) -> dict[str, QueryCandidates]:
@@ -63,6 +72,7 @@ class Miner:
         stage = retrieval.build(
             part.name, part.options, self._suite.base_dir, self._group.device, self._observer
         )
+        stage.encode_with(self._executor.encoder())
         try:
             stage.load(dataset)
             label = f"retrieving of {dataset.id} with {self._planned.trial.first_stage}"
@@ -84,7 +94,9 @@ class Miner:
         self, pipeline: Pipeline, questions: Questions, depth: int
     ) -> dict[str, QueryCandidates]:
         suite = self._suite
-        stages = StagePass(questions, suite.seed, depth, suite.chunk_pairs, self._caches)
+        stages = StagePass(
+            questions, suite.seed, depth, suite.chunk_pairs, self._caches, self._executor
+        )
         label = f"mining negatives of {questions.dataset.id}"
         try:
             with self._observer.task(label, stages.pairs(pipeline), "pairs") as advance:

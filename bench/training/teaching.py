@@ -17,8 +17,10 @@ from bench.datasets.base import Dataset
 from bench.retrieval.requests import Texts
 from bench.runner.backlog import Backlog
 from bench.runner.forecast import Tokens, bill
-from bench.scoring.engine import score
+from bench.scoring.engine import HERE, score
+from bench.scoring.executors.base import Executor
 from bench.scoring.known import ScoreCaches
+from bench.suite.pipeline_planning import recipe_of
 from bench.suite.planning import Planned, plan
 from bench.training.mining import suite_of
 from bench.training.queries import JudgedQuery
@@ -50,6 +52,7 @@ class Teacher:
         part: Part,
         device: str | None,
         observer: Observer,
+        executor: Executor = HERE,
         *,
         lenient: bool = False,
     ) -> None:
@@ -62,6 +65,7 @@ class Teacher:
             raise RerankerError(f"teacher {part.label}: {self._planned.status.reason}")
         self.name = self._planned.trial.reranker
         self._observer = observer
+        self._executor = executor
         self._caches = ScoreCaches()
 
     def bill(self, dataset: Dataset, lessons: Sequence[Lesson]) -> Bill:
@@ -78,6 +82,7 @@ class Teacher:
         """
         requests = _requests(dataset, lessons)
         reranker = self._planned.reranker
+        device = self._planned.trial.host
         pairs = sum(len(lesson.doc_ids) for lesson in lessons)
         try:
             reranker.over(dataset)
@@ -89,6 +94,8 @@ class Teacher:
                     caches=self._caches,
                     on_progress=advance,
                     on_note=lambda note: self._observer.note(worded(note.at(self.name))),
+                    executor=self._executor,
+                    recipe=recipe_of(self._planned.part, reranker, self._suite, device),
                 )
         finally:
             reranker.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import yaml
 from bench.core.atomic import write_atomically
 from bench.core.progress import Observer
 from bench.machine.fingerprint import resolve_device
+from bench.scoring import executors
+from bench.scoring.engine import HERE
+from bench.scoring.executors.base import Executor
 from bench.suite.moved import moved
 from bench.training import entries, ltr
 from bench.training.building import build, forecast
@@ -54,13 +58,17 @@ def check(recipe: Recipe, device: str | None, observer: Observer) -> Split:
     return portions
 
 
-def prepared(recipe: Recipe, device: str | None, observer: Observer) -> tuple[Split, TrainingData]:
-    """Return the portions of a recipe's queries and the lists to train on. Raises DataError before
+def prepared(
+    recipe: Recipe, device: str | None, observer: Observer, executor: Executor = HERE
+) -> tuple[Split, TrainingData]:
+    """Return the portions of a recipe's queries and the lists to train on, mined and scored by a
+    teacher where the executor does its work. Raises DataError before
     anything is mined or asked where a training query leaks.
     """
     portions = split(recipe, observer)
-    miner = Miner(recipe, device, observer)
-    return portions, build(recipe, portions, miner, _teacher(recipe, device, observer), observer)
+    miner = Miner(recipe, device, observer, executor)
+    teacher = _teacher(recipe, device, observer, executor)
+    return portions, build(recipe, portions, miner, teacher, observer)
 
 
 @dataclass(frozen=True)
@@ -90,11 +98,16 @@ def foreseen(recipe: Recipe, device: str | None, observer: Observer) -> Foreseen
 
 
 def _teacher(
-    recipe: Recipe, device: str | None, observer: Observer, *, lenient: bool = False
+    recipe: Recipe,
+    device: str | None,
+    observer: Observer,
+    executor: Executor = HERE,
+    *,
+    lenient: bool = False,
 ) -> Teacher | None:
     if recipe.teacher is None:
         return None
-    return Teacher(recipe, recipe.teacher, device, observer, lenient=lenient)
+    return Teacher(recipe, recipe.teacher, device, observer, executor, lenient=lenient)
 
 
 def train(
@@ -105,23 +118,28 @@ def train(
     fresh: bool = False,
     observer: Observer | None = None,
     command: str = "",
+    on: str | None = None,
 ) -> Trained:
     """Train the model of a recipe into `out/model`, and compare it on the test queries in a run
-    under `out/comparison`.
+    under `out/comparison`. `on` names the executor that mines, asks the teacher and scores the
+    comparison; the model is trained here.
 
     A training that was interrupted goes on; with `fresh` it begins anew. Shares of the training
     queries, where the recipe has `fractions`, are rows of the comparison. Raises BenchError where
     it cannot be trained, or has no values on the test queries.
     """
     watch = observer or Observer()
-    comparing = Comparing(out, device, watch, fresh=fresh, command=command)
+    executor = HERE if on is None else executors.named(on)
+    executor.check()
+    comparing = Comparing(out, device, watch, fresh=fresh, command=command, on=on)
     if recipe.kind == "ltr":
         portions = split(recipe, watch)
         _write_recipe(recipe, out)
         gain = comparing.gain(recipe, portions, [ltr.row(recipe, portions, out)])
         return Trained(recipe, ltr.keep_model(gain, out), None, None, gain)
     Base(recipe, resolve_device(device or "auto")).require()
-    portions, data = prepared(recipe, device, watch)
+    with closing(executor):
+        portions, data = prepared(recipe, device, watch, executor)
     folder = out / MODEL
     if fresh:
         _remove(folder)

@@ -5,16 +5,20 @@ random weights, and a collection of a few lines.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 import bench
+from bench.contract.stage import Reranker
 from bench.core.errors import DataError, SuiteError
 from bench.core.progress import Advance, Observer
+from bench.scoring.executors.here import Here
+from bench.scoring.job import Answer, Job
 from bench.training import recipe as recipes
 from bench.training import train as training
 from bench.training.network import Base
@@ -44,6 +48,24 @@ LTR = {
     "depth": 6,
     "ltr": {"model": "linear", "features": ["bm25", "overlap"]},
 }
+
+
+class Counting(Here):
+    """Counts what it scores."""
+
+    pairs = 0
+
+    def __init__(self, name: str, options: Any) -> None:
+        super().__init__(name, options)
+        self.names: set[str] = set()
+
+    def run(
+        self, reranker: Reranker, recipe: Any, jobs: Iterator[Job]
+    ) -> Generator[tuple[Job, Answer]]:
+        self.names.add(recipe.options["name"])
+        for job, answer in super().run(reranker, recipe, jobs):
+            self.pairs += sum(len(request.docs) for request in job.requests)
+            yield job, answer
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +220,24 @@ def test_a_teacher_gives_labels_and_leaves_false_negatives_out(place: Path) -> N
         ]
         assert row.labels == pytest.approx(shares)
     assert data.facts.dropped_by_teacher > 0
+
+
+def test_an_executor_mines_and_asks_the_teacher(place: Path) -> None:
+    fake = "tests.support.fakes:HashReranker"
+    fields = {
+        **RECIPE,
+        "name": "elsewhere",
+        "teacher": {fake: {"name": "teacher", "salt": "a"}},
+        "loss": "margin-mse",
+        "negatives": {"from": ["bm25", {fake: {"name": "stage"}}], "per_query": 3},
+    }
+    loaded = write(place, "elsewhere.yaml", fields)
+    counting = Counting("counting", Counting.Options())
+    _, data = training.prepared(loaded, "cpu", Observer(), counting)
+    assert counting.names == {"stage", "teacher"}
+    assert counting.pairs > 0
+    _, alone = training.prepared(loaded, "cpu", Observer())
+    assert data.train == alone.train
 
 
 def test_the_price_of_a_hosted_teacher_is_forecast_and_nothing_sent(place: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.contract.part import Part
 from bench.core.errors import SuiteError
 from bench.core.options import validated
 from bench.core.plugins import resolve
@@ -41,6 +42,12 @@ def entry_of(text: str) -> str | dict[str, dict[str, str]]:
     if name != text and name in EXECUTORS:
         return {name: {"address": text}}
     return text
+
+
+def named(text: str) -> Executor:
+    """Return an executor by its name or the address of a cluster. Raises SuiteError."""
+    part = Part.model_validate(entry_of(text))
+    return build(part.name, part.options)
 
 
 def build(name: str, options: Any = None) -> Executor:
