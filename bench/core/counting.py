@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-_PLURALS = {"query": "queries", "judged query": "judged queries", "process": "processes"}
+_PLURALS = {
+    "query": "queries",
+    "labelled query": "labelled queries",
+    "judged query": "judged queries",
+    "process": "processes",
+}
 
 
 def counted(number: float, noun: str) -> str:

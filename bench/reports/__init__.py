@@ -39,7 +39,7 @@ def write(run: Run, on_failure: Callable[[str], None] | None = None) -> list[Pat
         failures.append(line)
         (on_failure or plots.fail)(line)
 
-    for kind in ("pareto", "depth", "sweep"):
+    for kind in ("pareto", "depth", "sweep", "learning"):
         pictures += plots.write(run, kind, on_failure=fail)
     write_atomically(comment, _markdown(view).encode("utf-8", "replace"))
     return [page, comment, *pictures]

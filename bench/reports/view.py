@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
+from bench.comparison.learning_curves import LearningCurve, learning_curves
 from bench.comparison.worth import Worth, Worths, worths
 from bench.core.errors import RecordError
 from bench.core.note import Code, Note, note
@@ -134,6 +135,11 @@ class View:
     @cached_property
     def agreements(self) -> dict[GroupKey, list[Agreement]]:
         return agreements(self.run)
+
+    @cached_property
+    def learning_curves(self) -> list[LearningCurve]:
+        """Return the curves of recipes that were trained on shares of their queries."""
+        return learning_curves(self.run)
 
     @cached_property
     def rankings(self) -> Rankings:

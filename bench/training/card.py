@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.catalogue import entries
 from bench.core.atomic import write_atomically
-from bench.core.counting import counted
+from bench.core.counting import counted, percent
 from bench.core.version import version
 from bench.models import hub
 from bench.training.fit import MEASURE, Fitted
@@ -193,12 +193,14 @@ def _gain(gain: Measured | None) -> str:
     )
     if difference.low <= 0 <= difference.high:
         sentence += " The interval contains 0: no gain is shown."
+    elif difference.high < 0:
+        sentence += " It is worse than before its training."
     head = ("row", f"{gain.measure}, 95 % interval")
     return f"{title}\n\n{_table(head, rows)}\n\n{sentence}"
 
 
 def _p_value(p: float) -> str:
-    return "<.001" if p < 0.001 else f"{p:.3f}"
+    return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0")
 
 
 def _training(recipe: Recipe, base: Base, facts: DataFacts, fitted: Fitted) -> str:
@@ -215,7 +217,7 @@ def _training(recipe: Recipe, base: Base, facts: DataFacts, fitted: Fitted) -> s
         ("trained", _trained(recipe)),
         ("steps", f"{fitted.steps} of {fitted.planned}, the weights of step {fitted.best_step}"),
         ("batch, epochs", f"{recipe.batch} pairs, {recipe.epochs:g}"),
-        ("rate", f"{recipe.rate:g}, {recipe.warmup:.0%} warm-up, then falling to 0"),
+        ("rate", f"{recipe.rate:g}, {percent(recipe.warmup)} warm-up, then falling to 0"),
         ("length", f"{recipe.length} tokens"),
         ("seed", str(recipe.seed)),
         ("machine", f"{fitted.device}, {fitted.dtype}, {_minutes(fitted.seconds)}"),

@@ -46,8 +46,22 @@ LIBRARIES = (
 )
 DEV_PAIRS = 32
 """Pairs per forward pass of a check."""
-UNDECISIVE = ("name", "description", "test", "fractions")
-"""The keys of a recipe that decide no weights, given the lists."""
+DECISIVE = (
+    "kind",
+    "loss",
+    "lora",
+    "epochs",
+    "batch",
+    "length",
+    "rate",
+    "warmup",
+    "dropout",
+    "dtype",
+    "checks",
+    "patience",
+    "seed",
+)
+"""The keys of a recipe that decide the weights, given the lists and the base."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +126,8 @@ def fit(
 
 def training_key(recipe: Recipe, data: TrainingData, base: Base) -> str:
     """Return what decides the weights of a training, as a digest."""
-    fields = recipe.resolved()
-    for name in UNDECISIVE:
-        del fields[name]
+    resolved = recipe.resolved()
+    fields = {name: resolved[name] for name in DECISIVE} | {"loss": recipe.objective}
     rows = (
         (row.query_id, row.query, *row.doc_ids, *row.documents, *map(_exact, row.labels))
         for row in (*data.train, *data.dev)

@@ -26,6 +26,7 @@ KINDS: dict[str, str] = {
     "sweep": "bench.reports.plots.sweep:draw",
     "per-query": "bench.reports.plots.per_query:draw",
     "flow": "bench.reports.plots.flow:draw",
+    "learning": "bench.reports.plots.learning:draw",
 }
 FORMATS = ("png", "svg", "pdf")
 NEEDS_TIMES = ("pareto", "latency", "sweep")
@@ -37,6 +38,7 @@ LACKING: dict[str, str] = {
     "write a `sweep` under `latency` in its suite",
     "per-query": "no reranker of this run has values next to those of the first stage",
     "flow": "no pipeline of this run says which relevant documents it lost",
+    "learning": "no recipe of this run was trained on two shares of its queries",
 }
 """What a run has not that holds nothing for a kind of picture."""
 

@@ -51,6 +51,7 @@ SECTIONS: dict[str, Entry] = {
     "blame": Entry("bench.reports.sections.losses:blame", TERMINAL),
     "flow": Entry("bench.reports.sections.losses:flows", PAGE),
     "learned": Entry("bench.reports.sections.learned:learned"),
+    "learning-curves": Entry("bench.reports.sections.learning_curves:learning_curves"),
     "indexes": Entry("bench.reports.sections.indexes:indexes"),
     "tradeoff": Entry("bench.reports.sections.tradeoff:tradeoff", PAGE),
     "depth": Entry("bench.reports.sections.depth:depth", PAGE),

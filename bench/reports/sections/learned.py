@@ -49,15 +49,16 @@ def _blocks(view: View, group: GroupKey) -> Iterator[Block]:
     known: list[tuple[LearnedRecord, list[records.Row]]] = []
     for row in view.groups[group]:
         for stage in row.learned:
-            _rows_of(stage, known).append(row)
+            # a model that a recipe trained has a section of its own
+            if stage.fusions:
+                _rows_of(stage, known).append(row)
     for stage, members in known:
         title = ", ".join(name_of(row.trial) for row in members)
         if stage.stage not in {row.name for row in members}:
             title = f"{title}: {stage.stage}"
         yield Heading(title, _training(stage))
-        if stage.fusions:
-            yield _comparison(title, stage)
-            yield _importances(title, stage)
+        yield _comparison(title, stage)
+        yield _importances(title, stage)
         if stage.files:
             yield Paragraph(("Model: ", Code(f"models/{stage.files[0]}")), quiet=True)
 

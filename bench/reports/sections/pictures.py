@@ -10,6 +10,7 @@ TITLES = {
     "depth": "quality against the candidates reranked",
     "sweep": "latency by candidates and batch size",
     "flow": "where relevant documents are lost",
+    "learning": "gain against labelled queries",
 }
 
 
