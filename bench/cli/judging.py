@@ -63,7 +63,6 @@ class Body(click.ParamType[dict[str, Any]]):
     "--with",
     "judge_name",
     metavar="KIND:MODEL",
-    required=True,
     help="openai-chat:MODEL (any OpenAI-compatible server) or local-chat:MODEL (a chat model on "
     "this machine).",
 )
@@ -117,12 +116,27 @@ class Body(click.ParamType[dict[str, Any]]):
 )
 @click.option("--estimate", is_flag=True, help="Only report requests, tokens, price and time.")
 @click.option("--yes", is_flag=True, help="Do not ask before something is paid for.")
+@click.option(
+    "--review",
+    "size",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Draw N of the judgments for a person: review.csv and review.html, which hold no grade of "
+    "the model.",
+)
+@click.option(
+    "--reviewed",
+    type=PATH,
+    metavar="FILE",
+    help="Read the person's CSV: agreement, and what the disagreement does to the measures.",
+)
+@click.option("--seed", type=click.IntRange(0), help="Of the sample. Default: the run's.")
 @click.option("--out", type=PATH, help="Folder for judgments and answers. Default: judged/SUITE.")
 @quiet_option
 @form_option("table", "markdown", "json")
 def judge(
     run: Run,
-    judge_name: str,
+    judge_name: str | None,
     dataset: str | None,
     depth: int,
     only: str | None,
@@ -140,6 +154,9 @@ def judge(
     insist: bool,
     estimate: bool,
     yes: bool,
+    size: int | None,
+    reviewed: Path | None,
+    seed: int | None,
     out: Path | None,
     quiet: bool,
     form: str,
@@ -155,6 +172,13 @@ def judge(
     from bench.judging import prompt as prompts
     from bench.reports import judged as report
 
+    folder = out or Path("judged") / run.info.suite
+    own_seed = run.seed if seed is None else seed
+    if judge_name is None:
+        _review(run, folder, dataset, size, reviewed, own_seed, form)
+        return
+    if reviewed is not None:
+        raise BenchError("--reviewed reads a review: leave --with out")
     settings = jobs.Settings(
         judge_name,
         prompts.load(prompt),
@@ -170,7 +194,6 @@ def judge(
         max_cost=max_cost,
         insists=insist,
     )
-    folder = out or Path("judged") / run.info.suite
     with jobs.opened(run, settings, folder) as job:
         for line in job.notes:
             warn(f"note: {line}")
@@ -182,7 +205,34 @@ def judge(
     echo(report.document(outcomes), form)
     if form == "table":
         _paths(outcomes)
+    if size is not None:
+        _review(run, folder, dataset, size, None, own_seed, form)
     _refuse_gaps(outcomes)
+
+
+def _review(
+    run: Run,
+    folder: Path,
+    dataset: str | None,
+    size: int | None,
+    reviewed: Path | None,
+    seed: int,
+    form: str,
+) -> None:
+    """Draw a sample for a person, or read one back. Raises BenchError where neither is wanted."""
+    from bench.judging import review
+    from bench.reports import reviewed as report
+
+    if reviewed is not None and size is None:
+        echo(report.document(review.read(run, folder, dataset, reviewed, seed)), form)
+    elif size is not None and reviewed is None:
+        for path in review.draw(run, folder, dataset, size, seed):
+            click.echo(f"review  {path}")
+    else:
+        raise BenchError(
+            "name a judge with --with, draw a sample for a person with --review, or read it back "
+            "with --reviewed"
+        )
 
 
 def _options(

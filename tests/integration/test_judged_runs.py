@@ -4,7 +4,10 @@ measure nothing, the latter say so wherever a quality is shown.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,3 +189,118 @@ def test_a_folder_without_judgments_can_be_ranked(tmp_path: Path) -> None:
     assert dataset.is_unjudged
     with pytest.raises(DataError, match=r"is there, but no qrels\.txt"):
         load(f"files:{tmp_path}", {}, Path())
+
+
+@pytest.fixture
+def review(home: Home, tmp_path: Path) -> Home:
+    """The same with a folder of judgments of its own, from which a sample was drawn."""
+    judged = home.folder / "judged" / "fresh"
+    own = tmp_path / "judged"
+    shutil.copytree(judged, own)
+    again = Home(home.folder, own / "everyday" / "qrels.txt")
+    ended = again("judge", "results/fresh", "--review", "24", "--out", str(own))
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split()[1::2] == [
+        str(own / "everyday" / "review.csv"),
+        str(own / "everyday" / "review.html"),
+    ]
+    return again
+
+
+def graded(review: Home, grade: Callable[[int], int]) -> Path:
+    """Return a CSV with a person's grades, each made of the model's."""
+    folder = review.qrels.parent
+    sample = json.loads((folder / "review.json").read_text())
+    lines = ["pair,grade"]
+    for name, member in sample["pairs"].items():
+        lines.append(f"{name},{grade(member['grade'])}")
+    path = folder / "back.csv"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_review_comes_back_as_agreement_and_bounds(review: Home) -> None:
+    folder = review.qrels.parent
+    table = (folder / "review.csv").read_text()
+    assert len(list(csv.reader(io.StringIO(table)))) == 25
+    out = ("--out", str(folder.parent))
+    back = graded(review, lambda grade: min(grade, 2))
+    ended = review("judge", "results/fresh", "--reviewed", str(back), *out, "--format", "json")
+    assert ended.returncode == 0, ended.stderr
+    data = json.loads(ended.stdout)
+    assert data["pairs"] == 24
+    assert data["kappa"]["low"] <= data["kappa"]["value"] <= data["kappa"]["high"] < 1
+    assert data["confusion"][3][2] > 0 == data["confusion"][3][3]
+    (first, row) = data["rows"]
+    assert first["difference"] is None
+    assert row["difference"]["low"] < row["difference"]["corrected"] < row["difference"]["high"]
+    ended = review("judge", "results/fresh", "--reviewed", str(back), *out)
+    assert "openai" not in ended.stdout
+    assert "agree with kappa" in ended.stdout
+    own = load("embedded:everyday", {"queries": 8, "qrels": str(review.qrels)}, Path())
+    assert own.judge is not None
+    assert (own.judge["reviewed"], own.judge.get("changed")) == (24, None)
+    assert own.judge["kappa"] == pytest.approx(data["kappa"]["value"])
+
+
+def test_the_measured_values_of_bounds_are_those_of_a_run(review: Home) -> None:
+    back = graded(review, lambda grade: grade)
+    out = ("--out", str(review.qrels.parent.parent))
+    ended = review("judge", "results/fresh", "--reviewed", str(back), *out, "--format", "json")
+    data = json.loads(ended.stdout)
+    assert data["kappa"]["value"] == 1
+    (folder,) = (review.folder / "results" / "judged").iterdir()
+    for row in data["rows"]:
+        record = json.loads((folder / "records" / f"{row['trial']}.json").read_text())
+        assert row["value"]["measured"] == pytest.approx(record["quality"]["nDCG@10"]["mean"])
+
+
+def test_a_review_of_other_judgments_is_refused(review: Home) -> None:
+    back = graded(review, lambda grade: grade)
+    lines = review.qrels.read_text().splitlines()
+    review.qrels.write_text("\n".join(lines[1:]))
+    out = ("--out", str(review.qrels.parent.parent))
+    ended = review("judge", "results/fresh", "--reviewed", str(back), *out)
+    assert ended.returncode == 2
+    assert "was written anew since the sample was drawn" in ended.stderr
+    for words in ((), ("--review", "3", "--reviewed", "x")):
+        ended = review("judge", "results/fresh", *out, *words)
+        assert ended.returncode == 2
+        assert "name a judge with --with, draw a sample" in ended.stderr
+
+
+def test_a_person_grades_on_the_page_and_downloads_the_csv(review: Home, tmp_path: Path) -> None:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no Chromium here")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    words: list[str] = []
+    with sync_api.sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=options)
+        page = browser.new_page()
+        page.on("console", lambda message: words.append(message.text))
+        page.on("pageerror", lambda error: words.append(str(error)))
+        page.goto((review.qrels.parent / "review.html").as_uri())
+        assert page.locator("#progress").inner_text() == "0 graded"
+        first = page.locator("#query").inner_text()
+        page.keyboard.press("2")
+        assert page.locator("#title").inner_text() == "everyday, pair 2 of 24"
+        page.get_by_role("button", name="0 has nothing to do").click()
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowLeft")
+        assert page.locator("#query").inner_text() == first
+        assert page.locator("button[aria-pressed=true]").inner_text().startswith("2")
+        page.reload()
+        assert page.locator("#progress").inner_text() == "2 graded"
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download review.csv").click()
+        path = tmp_path / "downloaded.csv"
+        download.value.save_as(path)
+        browser.close()
+    assert words == []
+    assert path.read_text().splitlines()[:4] == ["pair,grade", "p01,2", "p02,0", "p03,"]
+    out = ("--out", str(review.qrels.parent.parent))
+    ended = review("judge", "results/fresh", "--reviewed", str(path), *out)
+    assert ended.returncode == 0, ended.stderr
+    assert "22 pairs of the sample have no grade yet" in ended.stdout

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.atomic import write_atomically
+from bench.core.spreadsheet import guarded
 from bench.records.run import Run
 from bench.reports.judges import FIELD, judge_lines
-from bench.reports.renderers.csv import guarded
 from bench.reports.renderers.json import as_json
 from bench.reports.sections.overview import means, over, unseen_mean
 from bench.reports.view import View
