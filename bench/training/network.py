@@ -73,8 +73,16 @@ class Base:
 
     def require(self) -> None:
         """Raise Unavailable for a package, weights or a device that is not here, RerankerError for
-        weights that cannot be used.
+        weights that cannot be used, SuiteError for an adapter that would have no weights to go
+        with.
         """
+        lora = self.recipe.lora
+        if lora is not None and not lora.merge and self.adapter:
+            raise self.recipe.problem(
+                ("lora",),
+                f"{self.recipe.base} has an adapter already, and a second one alone has no weights "
+                "to go with: leave out merge: false, which saves a whole model",
+            )
         for requirement in self.requirements():
             requirement.require()
 

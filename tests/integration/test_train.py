@@ -348,3 +348,12 @@ def test_a_base_with_an_adapter_is_trained_whole(place: Path) -> None:
     fields = {**RECIPE, "name": "whole", "base": "minilm-cross-encoder"}
     model = Base(write(place, "whole.yaml", fields), "cpu").load()
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_second_adapter_alone_is_refused(place: Path) -> None:
+    lora = {"rank": 2, "merge": False}
+    fields = {**RECIPE, "name": "two", "base": "minilm-cross-encoder", "lora": lora}
+    with pytest.raises(
+        SuiteError, match=r"two.yaml:\d+: lora: minilm-cross-encoder has an adapter"
+    ):
+        training.check(write(place, "two.yaml", fields), "cpu", Observer())
