@@ -30,7 +30,7 @@ from bench.core.errors import RerankerError
 from bench.core.note import Code
 from bench.core.outsiders import OutsiderError
 from bench.retrieval.vectors import CHUNK
-from bench.scoring import executors
+from bench.scoring import chunk_file, executors
 from bench.scoring.engine import score
 from bench.scoring.executors import ray_session
 from bench.scoring.executors.base import Executor
@@ -239,8 +239,9 @@ def test_a_chunk_that_ends_three_actors_is_a_failure_of_its_lists(
     assert list(theirs.failures) == ["q4", "q5"]
     assert set(theirs.failures.values()) == {"3 actors ended without an answer over these lists"}
     assert list(theirs.scores) == ["q0", "q1", "q2", "q3", "q6", "q7"]
-    again = score(rerankers.build(FAKE, {}), lists, chunk_pairs=8)
-    assert again.cached_queries in (0, 6), "no failure is in the cache"
+    harmless = rerankers.build(own, {"folder": str(tmp_path)})
+    again = score(harmless, lists, chunk_pairs=8)
+    assert (again.cached_queries, again.computed_queries) == (6, 2), "no failure is cached"
 
 
 def test_what_an_actor_loads_is_what_this_process_has(own: str, executor: Executor) -> None:
@@ -381,12 +382,21 @@ def _started_in(folder: str) -> list[int]:
 
 
 def test_a_machine_that_is_lost_costs_what_its_actors_were_at(
-    own: str, executor: Executor, cluster: Simulated, tmp_path: Path
+    own: str,
+    executor: Executor,
+    cluster: Simulated,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Last: the cluster has one machine after it."""
     lists = requests(24, docs=4)
     options = {"folder": str(tmp_path), "machine": cluster.machine, "delay_ms": 10}
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / "cache"))
     theirs = scored(own, options, lists, executor)
     assert noted(theirs.notes, Code.WORKER_DIED).text == "was lost with its machine"
+    keys: list[str] = []
+    for path in (tmp_path / "cache").rglob("*.npz"):
+        keys += chunk_file.decode(path.read_bytes()).scores
+    assert len(keys) == len(set(keys)) == 24, "nothing is lost, and nothing twice in the cache"
     assert_same(scored(own, {**options, "machine": 0}, lists), theirs)
     assert theirs.computed_queries == 24
