@@ -160,7 +160,8 @@ def test_recipes_of_the_docs_are_valid_and_the_first_one_can_be_built() -> None:
     from bench.training import recipe as recipes
     from bench.training import train as training
 
-    texts = [text for page, text in blocks("yaml") if page == "training.md"]
+    pages = [text for page, text in blocks("yaml") if page == "training.md"]
+    texts = [text for text in pages if "rerankers:" not in text]
     loaded = [recipes.parse(text, "training.md", ROOT) for text in texts]
     assert [recipe.name for recipe in loaded] == ["everyday-small", "cheap"]
     split, data = training.prepared(loaded[0], "cpu", Observer())
