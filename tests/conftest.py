@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,14 @@ from filelock import FileLock
 from hypothesis import settings
 
 import bench
+from bench.datasets import embedded
+from bench.datasets.base import Dataset
+from bench.datasets.files import read_folder
+from bench.datasets.reading import Reading
 from bench.records.run import Run
 from bench.reports.plots import style
+from bench.retrieval import bm25_index
+from bench.retrieval.options import BM25Options
 from tests.support.agreement import PROPERTY
 from tests.support.made_collections import write_collection
 
@@ -39,6 +46,7 @@ KEYS = (
 )
 
 
+PACKAGED = Path(embedded.__file__).parent / "collections"
 LONG = (
     "test_own_gate",
     "test_runtimes",
@@ -105,6 +113,38 @@ def quick_files() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         patch.setattr(style, "image", _no_pixels)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def collections_are_read_once() -> Iterator[None]:
+    """Of the collections that come with the package, files are read and texts indexed once, however
+    many tests run over them: neither ever changes.
+    """
+    build = bm25_index.build_index
+    datasets: dict[tuple[str, str], Dataset] = {}
+    indexes: dict[tuple[str, str, str], bm25_index.Index] = {}
+
+    def read_once(folder: Path, split: str, kind: str, reading: Reading) -> Dataset:
+        if folder.parent != PACKAGED:
+            return read_folder(folder, split, kind, reading)
+        key = (folder.name, repr(reading))
+        if key not in datasets:
+            datasets[key] = read_folder(folder, split, kind, reading)
+        return datasets[key]
+
+    def built_once(dataset: Dataset, options: BM25Options, analyzer: bm25_index.Analyzer) -> Any:
+        corpus, name = (dataset.identity.get(key) for key in ("corpus_hash", "id"))
+        if corpus is None or not str(name).startswith("embedded:"):
+            return build(dataset, options, analyzer)
+        key = (str(corpus), dataset.template, repr(options))
+        if key not in indexes:
+            indexes[key] = build(dataset, options, analyzer)
+        return copy(indexes[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.datasets.embedded.read_folder", read_once)
+        patch.setattr(bm25_index, "build_index", built_once)
         yield
 
 

@@ -187,14 +187,20 @@ def check(repository: Path, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_action_passes_and_leaves_its_report(repository: Path) -> None:
-    done = check(repository)
+    """By the path of a baseline: the name of the artifact, which holds no slash, follows from it.
+    The job of GitLab takes a baseline by its name.
+    """
+    done = check(repository, BASELINE="./results/baselines/rerank")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "::notice title=rerank-bench::pass" in done.stdout
     out = repository / "temp" / "rerank-bench"
     assert {"annotations.txt", "junit.xml", "verdict.json", "verdict.md", "runs"} == {
         path.name for path in out.iterdir()
     }
-    assert (repository / "output").read_text() == "label=rerank\noutcome=pass\n"
+    assert (repository / "output").read_text() == "label=.-results-baselines-rerank\noutcome=pass\n"
+    assert (
+        step("Keep the report")["with"]["name"] == "rerank-bench-${{ steps.check.outputs.label }}"
+    )
     assert [gate["gate"] for gate in json.loads((out / "verdict.json").read_text())["gates"]] == [
         "quality nDCG@10",
         "drift",
@@ -218,16 +224,6 @@ def test_the_action_fails_and_says_why(repository: Path) -> None:
     assert (repository / "output").read_text() == "label=rerank\noutcome=fail\n"
 
 
-def test_the_action_takes_the_path_of_a_baseline(repository: Path) -> None:
-    """The name of the artifact, which holds no slash, follows from it."""
-    done = check(repository, BASELINE="./results/baselines/rerank")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (repository / "output").read_text() == "label=.-results-baselines-rerank\noutcome=pass\n"
-    assert (
-        step("Keep the report")["with"]["name"] == "rerank-bench-${{ steps.check.outputs.label }}"
-    )
-
-
 def test_other_peoples_actions_are_pinned_by_commit_with_their_version() -> None:
     lines = [
         line
@@ -242,21 +238,29 @@ def test_other_peoples_actions_are_pinned_by_commit_with_their_version() -> None
     )
 
 
+def test_a_bad_suite_of_the_action_is_named(repository: Path) -> None:
+    done = check(repository, SUITE="suites/rerank.yaml; touch forged")
+    assert done.returncode == 2
+    assert "there is no such suite file" in done.stderr
+    assert not (repository / "forged").exists()
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         ({"BASELINE": "rerunk"}, "did you mean 'rerank'"),
-        ({"SUITE": "suites/rerank.yaml; touch forged"}, "there is no such suite file"),
         ({"ARGUMENTS": "--no-such-option"}, "No such option"),
     ],
 )
-def test_bad_input_of_the_action_is_named(
+def test_bad_input_of_the_actions_check_is_named(
     repository: Path, more: dict[str, str], message: str
 ) -> None:
+    tool = repository / "tools" / "rerank-bench"
+    earlier = f'[ "$1" = check ] || {{ mkdir -p "$4"; cp -r "{repository}/earlier/." "$4"; exit; }}'
+    write_tool(tool, f'{earlier}\nexec "{sys.executable}" -m bench "$@"')
     done = check(repository, **more)
     assert done.returncode == 2
     assert message in done.stderr
-    assert not (repository / "forged").exists()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import pytest
 from tests.support.paths import ROOT
 
 SMALLER = {
-    r'("embedded:everyday": \{"queries": )\d+': r"\g<1>10",
+    r'("embedded:everyday": \{"queries": )\d+': r"\g<1>8",
+    r'("depth": )\d+': r"\g<1>6",
     r'("latency": \{"queries": )\d+': r"\g<1>3",
     r'("warmup_max": )\d+': r"\g<1>1",
     r'("offline_pairs": )\d+': r"\g<1>20",

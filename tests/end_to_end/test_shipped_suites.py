@@ -111,6 +111,8 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
             "everything-tiny",
             tmp_path,
             {"http://127.0.0.1:8787": pairs, "http://127.0.0.1:8788": chat},
+            datasets=[{"embedded:everyday": {"queries": 6}}],
+            depth=6,
             latency=SHORT,
         )
         run = bench.run(path, out=tmp_path / "out", device="cpu")
