@@ -41,6 +41,11 @@ LOSSES: Mapping[ModelKind, tuple[Loss, ...]] = {
 }
 """The losses of each kind of model, the default first. An `ltr` has that of its model."""
 
+OF_LTR = frozenset(
+    ("name", "description", "kind", "data", "test", "split_by", "leaks", "depth", "negatives")
+) | {"seed", "ltr"}
+"""What a recipe of an `ltr` may say: the other keys are of the training of networks."""
+
 
 class Recipe(Options):
     """The contents of a recipe. Paths in it are relative to the file's folder (`base_dir`)."""
@@ -170,9 +175,12 @@ class Recipe(Options):
         return self
 
     def _fits_ltr(self) -> None:
-        for key, value in (("base", self.base), ("lora", self.lora), ("teacher", self.teacher)):
-            if value is not None:
-                raise ValueError(f"{key}: an ltr has none")
+        idle = sorted(self.model_fields_set - OF_LTR)
+        if idle:
+            raise ValueError(f"{idle[0]}: an ltr has none; its own options are under ltr")
+        idle = sorted(self.negatives.model_fields_set - {"pipeline"})
+        if idle:
+            raise ValueError(f"negatives.{idle[0]}: an ltr learns from all candidates of 'from'")
         for key in ("load", "train", "name", "optional"):
             if key in (self.ltr or {}):
                 raise ValueError(f"ltr.{key}: the recipe says what is trained, and on what")
@@ -226,7 +234,8 @@ class Recipe(Options):
         """Return everything, defaults included, as plain data that a recipe file may hold."""
         data = self.model_dump(mode="json", by_alias=True)
         data["data"] = [part.to_entry() for part in self.data]
-        data["negatives"]["from"] = [part.to_entry() for part in self.negatives.pipeline]
+        stages = [part.to_entry() for part in self.negatives.pipeline]
+        data["negatives"]["from"] = stages
         if self.teacher is not None:
             data["teacher"] = self.teacher.to_entry()
         for name, portion in (("dev", self.dev), ("test", self.test)):
@@ -234,6 +243,9 @@ class Recipe(Options):
                 data[name] = {"dataset": portion.dataset.to_entry()}
             elif portion is not None:
                 data[name] = {"share": portion.share}
+        if self.kind == "ltr":
+            data = {key: value for key, value in data.items() if key in OF_LTR}
+            data["negatives"] = {"from": stages}
         return data
 
     def placed(self) -> Iterator[Placed]:

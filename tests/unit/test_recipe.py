@@ -125,5 +125,8 @@ def test_a_mistake_names_its_line_and_its_fix(change: str, line: int, words: str
 def test_a_recipe_needs_a_base_and_an_ltr_none() -> None:
     with pytest.raises(SuiteError, match="base is missing"):
         read("name: mine\ndata: embedded:everyday-train\n")
+    for idle in ("dev: 0.2", "epochs: 3", "negatives: {easy: 0.5}"):
+        with pytest.raises(SuiteError, match=f"{idle.partition(':')[0]}.*: an ltr"):
+            read(f"{LTR}{idle}\n")
     with pytest.raises(SuiteError, match=r"ltr\.train"):
         read(LTR.replace("model: linear", "train: embedded:everyday"))
