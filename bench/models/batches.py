@@ -127,6 +127,22 @@ def run(
     return parts
 
 
+def cut(lengths: NDArray[np.int64], limit: Limit) -> list[NDArray[np.int64]]:
+    """Return the rows of every batch, the longest first, where no memory can be too full for
+    one.
+    """
+    import numpy as np
+
+    order = np.argsort(-lengths, kind="stable")
+    cuts = []
+    start = 0
+    while start < len(order):
+        rows = order[start : start + limit.rows(lengths[order[start:]])]
+        cuts.append(rows)
+        start += len(rows)
+    return cuts
+
+
 def in_order(
     parts: Sequence[tuple[NDArray[np.int64], T]],
     fetch: Callable[[Sequence[T]], NDArray[np.float64]],

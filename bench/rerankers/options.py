@@ -4,9 +4,9 @@ validated in milliseconds.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from bench.core.errors import ALMOST_SURE, nearest_of
 from bench.core.options import StageOptions, option
@@ -14,6 +14,7 @@ from bench.datasets.families import MEMBERS
 from bench.models import packing
 from bench.models.options import NetworkOptions, PromptOptions
 
+Auto = Literal["auto"]
 AnyDType = Literal["float32", "bfloat16", "float16", "int8"]
 Runtime = Literal["torch", "onnx", "openvino"]
 RUNTIMES: dict[str, tuple[str, ...]] = {
@@ -143,6 +144,19 @@ class RuntimeOptions(PairOptions):
         "on a CPU there are none and it decides nothing. packed: no padding, the pairs of a batch "
         "end to end; on a CUDA device, in 16 bits, for encoders of BERT's layout",
     )
+    token_budget: Annotated[int, Field(ge=1)] | Auto | None = option(  # type: ignore[assignment]
+        None,
+        decides="speed",
+        description="tokens with padding per forward pass, 1024 on a CPU and 16384 on a GPU when "
+        "absent; auto: the fastest that is tried when the model loads, on a CPU; batch_size goes "
+        "before it",
+    )
+    workers: Annotated[int, Field(ge=1, le=256)] | Auto | None = option(
+        None,
+        decides="speed",
+        description="batches that a CPU computes at a time, each with its share of the threads, 1 "
+        "when absent; auto: the fastest that is tried when the model loads",
+    )
     compile: bool = option(
         False,
         decides="scores",
@@ -155,6 +169,21 @@ class RuntimeOptions(PairOptions):
     @property
     def engine(self) -> Runtime:
         return self.runtime
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the fastest setting is looked for when the model loads."""
+        return "auto" in (self.workers, self.token_budget)
+
+    @property
+    def given_workers(self) -> int | None:
+        """The number of workers; None where it is looked for."""
+        return None if self.workers == "auto" else self.workers or 1
+
+    @property
+    def given_budget(self) -> int | None:
+        """The tokens per forward pass; None for the device's own, or where they are looked for."""
+        return None if self.token_budget == "auto" else self.token_budget
 
     @property
     def is_packed(self) -> bool:
@@ -175,6 +204,12 @@ class RuntimeOptions(PairOptions):
             raise ValueError(
                 f"compile and attention are settings of runtime torch, not of {self.runtime}"
             )
+        if self.compile and self.workers is not None:
+            raise ValueError("a compiled model serves one worker: leave out compile or workers")
+        if self.batch_size and self.token_budget == "auto":
+            raise ValueError("batch_size goes before token_budget: leave out one of the two")
+        if self.weights == "random" and (self.workers or self.token_budget == "auto"):
+            raise ValueError("random weights have no workers and no auto: leave them out")
         if self.is_packed and self.compile:
             raise ValueError("attention packed is not compiled: leave out one of the two")
         return self

@@ -7,6 +7,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from bench.core.note import Code, read_notes
 from bench.machine import cpu
 from bench.models import sentence_transformer
 from bench.quality.statistics import kendall_tau
-from bench.rerankers.local import runtimes
+from bench.rerankers.local import runtimes, self_tuning
 from bench.rerankers.local.runtimes import export
+from bench.rerankers.local.self_tuning import Choice, Setting
+from bench.rerankers.local.workers import ForWorkers
 from tests.support import local_models, tiny_models
 from tests.support.agreement import close
 from tests.support.local_models import QUERY
@@ -363,3 +366,74 @@ def test_a_format_that_the_cpu_does_not_run_is_said(
     assert reranker.describe().identity["dtype"] == "float32"
     note = noted(reranker.describe().facts["warnings"], Code.OTHER_FORMAT)
     assert note.names == {"wanted": "bfloat16", "loaded": "float32"}
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnx", "openvino"])
+def test_workers_compute_batches_at_a_time_and_give_the_same_scores(
+    home: Path, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"runtime": runtime, "token_budget": 64}
+    alone = loaded(home, threads=1, **options)
+    # fails where the two batches do not wait for each other
+    beside = loaded(home, threads=2, workers=2, **options)
+    both, own = threading.Barrier(2), threading.local()
+    computed = beside._scorer.runtime.logits
+
+    def logits(placed: Any) -> Any:
+        if not hasattr(own, "met"):
+            own.met = both.wait(60)
+        return computed(placed)
+
+    monkeypatch.setattr(beside._scorer.runtime, "logits", logits)
+    before = torch.get_num_threads()
+    usage = []
+    for reranker in (alone, beside):
+        reranker.meter.take()
+        scores_of(reranker)
+        usage.append(reranker.meter.take())
+    assert np.array_equal(scores_of(alone), scores_of(beside))
+    assert torch.get_num_threads() == before
+    assert usage[0] == usage[1]
+    facts = beside.describe().facts
+    assert facts["workers"] == 2
+    assert alone.fingerprint() == beside.fingerprint()
+    beside.close()
+
+
+def test_what_fails_in_a_worker_is_raised(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reranker = loaded(home, workers=2, token_budget=64)
+    monkeypatch.setattr(reranker._scorer.runtime, "logits", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        scores_of(reranker)
+    reranker.close()
+
+
+def test_auto_is_settled_once_and_recorded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Choice(Setting(2, 128), 0.7)
+    monkeypatch.setattr(self_tuning, "choose", lambda *_: chosen)
+    plain = loaded(home, threads=2)
+    for _ in range(2):
+        tuned = loaded(home, threads=2, workers="auto", token_budget="auto")
+        # the second time, what was kept is read
+        monkeypatch.setattr(self_tuning, "choose", lambda *_: 1 / 0)
+        facts = tuned.describe().facts
+        assert (facts["workers"], facts["token_budget"]) == (2, 128)
+        assert facts["tuned"]["share_of_usual_time"] == 0.7
+        close(scores_of(tuned), scores_of(plain))
+        assert tuned.fingerprint() == plain.fingerprint()
+        tuned.close()
+
+
+def test_auto_tries_real_batches(home: Path) -> None:
+    tuned = loaded(home, threads=2, runtime="onnx", workers="auto", token_budget="auto")
+    assert tuned.describe().facts["workers"] in (1, 2)
+    assert tuned.describe().facts["token_budget"] in (512, 1024, 2048, 4096)
+    close(scores_of(tuned), scores_of(loaded(home)))
+    tuned.close()
+
+
+def test_workers_are_for_plain_pairs_on_a_processor(home: Path) -> None:
+    with pytest.raises(RerankerError, match="leave workers out"):
+        loaded(home, "judge", workers=2)
+    with pytest.raises(Unavailable, match="workers share the threads of a CPU"):
+        ForWorkers("cuda:0").require()

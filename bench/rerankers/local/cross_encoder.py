@@ -28,6 +28,7 @@ from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.local import pair_scorer, runtimes
 from bench.rerankers.local.base import LocalReranker, ModelFiles
 from bench.rerankers.local.pairs import DOCUMENT_SHARE, with_room_for_documents
+from bench.rerankers.local.workers import ForWorkers
 from bench.rerankers.options import ModelOptions, RuntimeOptions
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         ]
         if self.options.adapter:
             requirements += [Package("peft", self.weights.extra), Adapter(self.options.adapter)]
+        if self.options.workers not in (None, 1):
+            requirements.append(ForWorkers(self.device))
         return requirements
 
     def _check_files(self, files: ModelFiles) -> None:
@@ -141,6 +144,11 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
                 f"{options.model}: {options.runtime} runs classifiers of plain text pairs only; "
                 "this model needs runtime torch"
             )
+        elif options.is_tuned or options.workers not in (None, 1):
+            raise RerankerError(
+                f"{options.model}: workers and auto serve classifiers of plain text pairs only; "
+                "leave workers out, and give token_budget a number"
+            )
         else:
             lengths.count_tokens(model, lambda: self.meter)
         self._describe_as = self._description(model)
@@ -164,6 +172,8 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             return self._by_library(pairs, model)
 
     def close(self) -> None:
+        if self._scorer:
+            self._scorer.workers.close()
         self._scorer = None
         super().close()
 
@@ -221,7 +231,9 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
         identity = self.identity().loaded(
             runtime.formats(), settings, group=runtime.group, libraries=libraries
         )
-        facts |= runtime.facts()
+        facts |= {**runtime.facts(), "workers": self._scorer.workers.number}
+        if self._scorer.choice is not None:
+            facts |= self._scorer.choice.facts()
         if self._scorer.first_token_only:
             facts["last_layer"] = "first token"
         dtype = identity.arithmetic.dtype

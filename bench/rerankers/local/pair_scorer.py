@@ -19,11 +19,13 @@ from bench.core.errors import RerankerError
 from bench.models import batches, packing, sentence_transformer
 from bench.models.batches import Limit
 from bench.models.lengths import length_limit
-from bench.rerankers.local import runtimes
 from bench.rerankers.local.first_token import keep_first_token_only
 from bench.rerankers.local.pairs import Encoded, Pair, PairTokeniser
 from bench.rerankers.local.runtimes import Runtime, Setup
 from bench.rerankers.local.runtimes.torch import TorchRuntime
+from bench.rerankers.local.self_tuning import Choice
+from bench.rerankers.local.settling import settle
+from bench.rerankers.local.workers import Workers
 from bench.rerankers.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ class PairScorer:
         self.first_token_only = False
         self.first_position = 0
         """The number of a pair's first position, where batches are packed."""
+        self.workers = Workers(1, 1)
+        self.choice: Choice | None = None
+        """How workers and budget were chosen, where the options leave it open."""
         self._ahead = ahead
 
     def score(self, pairs: Sequence[Pair], meter: Meter) -> Scores:
@@ -81,13 +86,26 @@ class PairScorer:
                     cut_queries=encoded.cut_queries,
                 )
             )
-            parts = batches.run(encoded.lengths, self.limit, partial(self._forward, encoded, meter))
+            parts = self._parts(encoded, meter)
             slots = sum(self.limit.slots(encoded.lengths[rows]) for rows, _ in parts)
             meter.count(Usage(slots=slots))
             results += [(rows + start, part) for rows, part in parts]
             start += len(encoded.lengths)
         with meter.span("copy"):
             return batches.in_order(results, self.runtime.fetch)
+
+    def compute(self, encoded: Encoded) -> None:
+        """Compute the logits of tokenised pairs, for their time alone."""
+        self.runtime.fetch([part for _, part in self._parts(encoded, Meter())])
+
+    def _parts(self, encoded: Encoded, meter: Meter) -> list[tuple[Any, Any]]:
+        """Return the rows and the logits of every batch."""
+        if self.workers.number == 1:
+            return batches.run(encoded.lengths, self.limit, partial(self._forward, encoded, meter))
+        rows = batches.cut(encoded.lengths, self.limit)
+        with meter.span("forward"):
+            logits = self.workers.map(partial(self._forward, encoded, Meter()), rows)
+        return list(zip(rows, logits, strict=True))
 
     def _forward(self, encoded: Encoded, meter: Meter, rows: Any) -> Any:
         with meter.span("tokenise"):
@@ -135,7 +153,7 @@ def build(
     setup = Setup(
         model, source, example, options.dtype, device, sentence_transformer.thread_count(options)
     )
-    limit = Limit.of(options.batch_size, options.token_budget, device)
+    limit = Limit.of(options.batch_size, options.given_budget, device)
     scorer = PairScorer(tokeniser, TorchRuntime(setup), limit, ahead=device.startswith("cuda"))
     allowed = EXACT if model.dtype == torch.float32 else ROUNDED
     if _distance(scorer, expected) > allowed:
@@ -146,11 +164,10 @@ def build(
         handle.remove()
     if options.is_packed:
         _pack(scorer, model, options, expected, allowed)
+    source = {**source, "first_token_only": scorer.first_token_only}
+    setup = replace(setup, source=source, compile=options.compile)
+    settle(scorer, options, setup)
     if options.runtime != "torch" or options.compile:
-        source = {**source, "first_token_only": scorer.first_token_only}
-        scorer.runtime = runtimes.build(
-            options.runtime, replace(setup, source=source, compile=options.compile)
-        )
         distance = _distance(scorer, expected)
         if options.dtype == "float32" and distance > allowed:
             raise RerankerError(

@@ -120,6 +120,17 @@ class PairTokeniser:
         truncated = sum(pair.cut for pair in tokens)
         return Encoded(ids, types, lengths, truncated, sum(pair.query_cut for pair in tokens))
 
+    def made(self, lengths: NDArray[np.int64]) -> Encoded:
+        """Return pairs of these lengths, in tokens, that no text was cut into: what is in them
+        decides no speed.
+        """
+        token = self._tokenizer.unk_token_id or 0
+        ids = [[token] * length for length in lengths.tolist()]
+        types = None
+        if self._typed:
+            types = [[0] * len(row) for row in ids]
+        return Encoded(ids, types, lengths, truncated=0, cut_queries=0)
+
     def batch(self, encoded: Encoded, rows: NDArray[np.int64]) -> Batch:
         """Return the inputs for these rows, padded to the longest. Shapes: (len(rows), width)."""
         import numpy as np

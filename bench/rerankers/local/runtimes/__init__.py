@@ -47,7 +47,10 @@ class Setup:
     dtype: str
     device: str
     threads: int
+    """CPU threads of all workers together."""
     compile: bool = False
+    workers: int = 1
+    """Batches that are computed at a time: `logits` is called by as many threads."""
 
 
 class Runtime(Protocol):

@@ -29,7 +29,9 @@ class OnnxRuntime:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = setup.threads, 1
+        # each thread that calls computes, too, and the session's own are shared by all of them
+        options.intra_op_num_threads = max(1, setup.threads - setup.workers + 1)
+        options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # threads that wait for the next call in a loop would slow down whatever is timed in between
         options.add_session_config_entry("session.force_spinning_stop", "1")

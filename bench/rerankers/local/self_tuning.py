@@ -1,0 +1,172 @@
+"""`auto`: a budget of tokens and a number of workers for this model on this machine, tried on made
+pairs when the model loads, and kept with the machine.
+
+No query of a dataset is used, so that none is reported on that the choice was made by: the pairs
+are as long as MS MARCO's passages with their queries, and what is in them decides no speed. What is
+chosen decides no score beyond the last digits.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.core.atomic import write_atomically
+from bench.core.cache_dir import cache_dir, make_folder
+from bench.core.digest import digest_of
+from bench.machine.fingerprint import fingerprint, speed_fields
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bench.rerankers.options import RuntimeOptions
+
+BUDGETS = (0.5, 1, 2, 4)
+"""Tokens per batch that are tried, as multiples of the usual number: below, a batch costs its
+overhead; above, it leaves a CPU's caches.
+"""
+FEWEST_PAIRS, BATCHES = 16, 8
+"""Pairs that are timed make this many batches of the usual size, where the model is fast enough."""
+MEDIAN_TOKENS, SPREAD = 85, 0.45
+"""Tokens of a pair, log-normal: MS MARCO's passages with a question of eight words."""
+ROUNDS = 3
+NEAR = 1.3
+"""Settings within this multiple of the fastest are timed again."""
+PATIENCE_S = 0.5
+"""Of one call; fewer pairs are taken where a model is slower."""
+WORTH = 0.97
+"""A choice has to take less than this share of the time of the usual one: below, it is noise."""
+
+
+class Setting(NamedTuple):
+    """What is chosen."""
+
+    workers: int
+    token_budget: int
+
+
+Clock = Callable[[], float]
+Timed = Callable[[Setting, "NDArray[np.int64]"], None]
+"""Computes pairs of these lengths, in tokens, with a setting."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting, and its time as a share of the usual setting's."""
+
+    setting: Setting
+    share: float
+
+    def facts(self) -> dict[str, object]:
+        """Return what a record says of it."""
+        return {"tuned": {**self.setting._asdict(), "share_of_usual_time": round(self.share, 3)}}
+
+
+def choose(
+    usual: Setting,
+    settings: Sequence[Setting],
+    compute: Timed,
+    longest: int | None,
+    clock: Clock = time.perf_counter,
+) -> Choice:
+    """Return the fastest of the settings, or the usual one where none is clearly faster.
+
+    Each is timed on the same pairs; the fastest and the usual one are timed again in turns, so
+    that a machine that was busy for a while decides nothing. `longest` is the model's limit in
+    tokens, `clock` says the seconds.
+    """
+    pairs = max(FEWEST_PAIRS, BATCHES * usual.token_budget // MEDIAN_TOKENS)
+    lengths = made_lengths(pairs, longest)
+    seconds = partial(_seconds, clock, compute)
+    compute(usual, lengths[:FEWEST_PAIRS])
+    first = seconds(usual, lengths)
+    if first > PATIENCE_S:
+        lengths = lengths[: max(FEWEST_PAIRS, int(pairs * PATIENCE_S / first))]
+    for setting in settings:
+        compute(setting, lengths[:FEWEST_PAIRS])
+    fastest = _fastest(settings, lambda setting: seconds(setting, lengths))
+    if fastest == usual:
+        return Choice(usual, 1.0)
+    ratios = []
+    for _ in range(ROUNDS):
+        before = seconds(usual, lengths)
+        ratios.append(seconds(fastest, lengths) / before)
+    share = statistics.median(ratios)
+    if share > WORTH:
+        return Choice(usual, 1.0)
+    return Choice(fastest, share)
+
+
+def made_lengths(pairs: int, longest: int | None) -> NDArray[np.int64]:
+    """Return lengths of pairs in tokens, the same ones every time. Shape: (pairs,)."""
+    import numpy as np
+
+    drawn = np.random.default_rng(0).lognormal(np.log(MEDIAN_TOKENS), SPREAD, pairs)
+    return np.clip(drawn.astype(np.int64), 8, longest)
+
+
+def settings(options: RuntimeOptions, usual: Setting, threads: int) -> list[Setting]:
+    """Return what is tried: a number that the options give, or the parts of the threads and
+    multiples of the usual budget.
+    """
+    workers, budgets = [usual.workers], [usual.token_budget]
+    if options.workers == "auto":
+        workers = parts_of(threads)
+    if options.token_budget == "auto":
+        budgets = [int(usual.token_budget * multiple) for multiple in BUDGETS]
+    return [Setting(*pair) for pair in product(workers, budgets)]
+
+
+def parts_of(threads: int) -> list[int]:
+    """Return the numbers of workers that are tried: one, and a quarter, half and all of the
+    threads. A runtime is built for each, so that they are few.
+    """
+    return sorted({1, *filter(None, (threads // 4, threads // 2, threads))})
+
+
+def kept(system: Mapping[str, object], device: str, make: Callable[[], Choice]) -> Choice:
+    """Return the choice that was made for a system on this machine, or make it and keep it.
+
+    `system` says what else decides the speed: weights, runtime, number format, threads. A file that
+    cannot be read or written costs the trying again.
+    """
+    machine = speed_fields(fingerprint(device))
+    path = cache_dir("tuned", f"{digest_of({**system, 'machine': machine})[:16]}.json")
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return Choice(Setting(**stored["setting"]), float(stored["share"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        choice = make()
+    content = {"setting": choice.setting._asdict(), "share": choice.share}
+    try:
+        make_folder(path.parent)
+        write_atomically(path, f"{json.dumps(content)}\n".encode())
+    except OSError:
+        pass  # it is tried again the next time
+    return choice
+
+
+def _fastest(settings: Sequence[Setting], seconds: Callable[[Setting], float]) -> Setting:
+    """Return the setting of the smallest median; those that are far behind at once are timed
+    once.
+    """
+    times = {setting: [seconds(setting)] for setting in settings}
+    limit = NEAR * min(first for (first,) in times.values())
+    near = [setting for setting, (first,) in times.items() if first <= limit]
+    for _ in range(ROUNDS - 1):
+        for setting in near:
+            times[setting].append(seconds(setting))
+    return min(near, key=lambda setting: statistics.median(times[setting]))
+
+
+def _seconds(clock: Clock, compute: Timed, setting: Setting, lengths: NDArray[np.int64]) -> float:
+    start = clock()
+    compute(setting, lengths)
+    return clock() - start
