@@ -45,7 +45,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "torch fp32, batch 32 by tokens": {"batch_size": 32},
     "torch bf16": {"dtype": "bfloat16"},
     "onnx fp32": {"runtime": "onnx"},
-    "onnx int8": {"runtime": "onnx", "dtype": "int8"},
     "openvino fp32": {"runtime": "openvino"},
     "openvino bf16": {"runtime": "openvino", "dtype": "bfloat16"},
     "openvino int8": {"runtime": "openvino", "dtype": "int8"},

@@ -19,7 +19,7 @@ AnyDType = Literal["float32", "bfloat16", "float16", "int8"]
 Runtime = Literal["torch", "onnx", "openvino"]
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "torch": ("float32", "bfloat16", "float16"),
-    "onnx": ("float32", "int8"),
+    "onnx": ("float32",),
     "openvino": ("float32", "bfloat16", "int8"),
 }
 """What can compute a model's logits, and in which number formats."""
@@ -132,8 +132,7 @@ class RuntimeOptions(PairOptions):
         "float32",
         decides="scores",
         place="arithmetic",
-        description="number format of the weights and of the arithmetic; int8 for onnx and "
-        "openvino alone",
+        description="number format of the weights and of the arithmetic; int8 for openvino alone",
     )
     attention: Literal["sdpa", "cudnn", "eager", "flash_attention_2", "packed"] | None = option(  # type: ignore[assignment]
         None,

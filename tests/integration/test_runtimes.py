@@ -46,7 +46,7 @@ REQUESTS = [
     CandidateList("r", "tea", ["a", "b"], ["the tea is hot", "money in the bank"]),
     CandidateList("s", "sun", ["a"], ["moon"]),
 ]
-REDUCED = {("onnx", "int8"): 0.3, ("openvino", "int8"): 0.1, ("openvino", "bfloat16"): 0.05}
+REDUCED = {("openvino", "int8"): 0.1, ("openvino", "bfloat16"): 0.05}
 """How far scores in fewer bits may lie from float32's, as a share of their range: on weights drawn
 wide apart, which round worst.
 """
@@ -141,13 +141,11 @@ def test_real_weights_in_fewer_bits_keep_the_order() -> None:
     for runtime in ("onnx", "openvino"):
         for ours, theirs in zip(exact, scored(runtime, "float32", requests), strict=True):
             close(theirs, ours)
-    for runtime, dtype, least in (("openvino", "int8", 0.9), ("onnx", "int8", 0.8)):
-        reduced = scored(runtime, dtype, requests)
-        taus = [
-            kendall_tau(list(np.argsort(np.argsort(-theirs))[np.argsort(-ours)]))
-            for ours, theirs in zip(exact, reduced, strict=True)
-        ]
-        assert np.mean(taus) >= least, (runtime, dtype)
+    taus = [
+        kendall_tau(list(np.argsort(np.argsort(-theirs))[np.argsort(-ours)]))
+        for ours, theirs in zip(exact, scored("openvino", "int8", requests), strict=True)
+    ]
+    assert np.mean(taus) >= 0.9
 
 
 def scored(runtime: str, dtype: str, requests: list[CandidateList]) -> list[np.ndarray]:
@@ -181,7 +179,7 @@ def test_an_export_is_made_once(
     for options in (
         {"runtime": "onnx"},
         {"runtime": "openvino"},
-        {"runtime": "onnx", "dtype": "int8"},
+        {"runtime": "openvino", "dtype": "int8"},
         {"runtime": "onnx", "threads": 2},
     ):
         loaded(home, **options)
@@ -260,7 +258,7 @@ def test_what_goes_wrong_while_writing_is_one_line(
     [
         (
             {"runtime": "onnx", "dtype": "bfloat16"},
-            "runtime onnx has no dtype bfloat16; it has float32, int8",
+            "runtime onnx has no dtype bfloat16; it has float32",
         ),
         ({"dtype": "int8"}, "runtime torch has no dtype int8"),
         (
