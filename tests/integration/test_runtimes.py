@@ -370,7 +370,7 @@ def test_a_format_that_the_cpu_does_not_run_is_said(
 def test_workers_compute_batches_at_a_time_and_give_the_same_scores(
     home: Path, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = {"runtime": runtime, "token_budget": 64}
+    options: dict[str, Any] = {"runtime": runtime, "token_budget": 64}
     alone = loaded(home, threads=1, **options)
     # fails where the two batches do not wait for each other
     beside = loaded(home, threads=2, workers=2, **options)
