@@ -101,9 +101,9 @@ def test_it_is_refused_where_it_cannot_run() -> None:
 
 @pytest.mark.usefixtures("without_a_card")
 def test_a_network_of_another_layout_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.rerankers.local import pair_scorer
+    from bench.rerankers.local import settling
 
-    monkeypatch.setattr(pair_scorer, "keep_first_token_only", lambda network: None)
+    monkeypatch.setattr(settling, "keep_first_token_only", lambda network: None)
     with pytest.raises(BenchError, match="BERT's layout"):
         scores_of(KINDS[0], attention="packed")
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bench import rerankers
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList
-from bench.rerankers.local import first_token, pair_scorer
+from bench.rerankers.local import first_token, pair_scorer, settling
 from bench.rerankers.local.pairs import PairTokeniser
 from tests.support import tiny_models
 from tests.support.agreement import close
@@ -144,7 +144,7 @@ def test_the_shorter_last_layer_is_given_up_where_scores_would_differ(
             lambda _, inputs: tuple(states[:, 1:2] for states in inputs)
         )
 
-    monkeypatch.setattr(pair_scorer, "keep_first_token_only", keep_second)
+    monkeypatch.setattr(settling, "keep_first_token_only", keep_second)
     reranker: Any = rerankers.build("cross-encoder", str(models / "bert"))
     reranker.load()
     assert reranker.describe().facts["last_layer"] == "all"

@@ -25,7 +25,7 @@ from bench.models.batches import fitting
 from bench.models.clip import Clip
 from bench.models.weights import Adapter, adapter_folder, folder_hash, versions
 from bench.rerankers.base import PointwiseReranker
-from bench.rerankers.local import pair_scorer, runtimes
+from bench.rerankers.local import runtimes, settling
 from bench.rerankers.local.base import LocalReranker, ModelFiles
 from bench.rerankers.local.pairs import DOCUMENT_SHARE, with_room_for_documents
 from bench.rerankers.local.workers import ForWorkers
@@ -135,7 +135,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             "max_length": lengths.length_limit(model),
             **self._label,
         }
-        self._scorer = pair_scorer.build(model, options, self.device, source)
+        self._scorer = settling.build(model, options, self.device, source)
         if self._scorer:
             self.limit = self._scorer.limit
             self._scorer.tokeniser.prompt = self._prompt

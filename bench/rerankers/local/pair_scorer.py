@@ -7,26 +7,18 @@ batch by batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.meter import Meter
 from bench.contract.request import Usage
-from bench.core.counting import percent
-from bench.core.errors import RerankerError
-from bench.models import batches, packing, sentence_transformer
+from bench.models import batches
 from bench.models.batches import Limit
-from bench.models.lengths import length_limit
-from bench.rerankers.local.first_token import keep_first_token_only
 from bench.rerankers.local.pairs import Encoded, Pair, PairTokeniser
-from bench.rerankers.local.runtimes import Runtime, Setup
-from bench.rerankers.local.runtimes.torch import TorchRuntime
+from bench.rerankers.local.runtimes import Runtime
 from bench.rerankers.local.self_tuning import Choice
-from bench.rerankers.local.settling import settle
 from bench.rerankers.local.workers import Workers
-from bench.rerankers.options import RuntimeOptions
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
@@ -36,16 +28,6 @@ BLOCK = 8192
 """Pairs that are sorted together. More would hold more memory and save no padding."""
 BLOCK_ON_GPU = 512
 """Small enough that the next block is tokenised while the device works on this one."""
-
-PROBE = (("a", "b"), ("a", "the first of these two documents is by far the shorter one"))
-"""What every model is tried on when it loads, so that a shorter way is only taken where it leads to
-the same scores.
-"""
-
-EXACT, ROUNDED = 1e-3, 5e-2
-"""How far a probe's scores may lie from the library's, as a share of the largest, in float32 and in
-16 bits.
-"""
 
 
 class PairScorer:
@@ -126,87 +108,6 @@ class PairScorer:
         if self._ahead and len(blocks) > 1:
             return ahead(self.tokeniser.encode, blocks)
         return map(self.tokeniser.encode, blocks)
-
-
-def build(
-    model: Any, options: RuntimeOptions, device: str, source: Mapping[str, object]
-) -> PairScorer | None:
-    """Return a scorer for a loaded CrossEncoder, or None for one that must write its inputs itself:
-    with a chat template, with processing settings of its author, or in a way that gives other
-    scores than ours on the probe. `source` says which weights were loaded.
-
-    Raises RerankerError when the model cannot be exported, or scores differently where it was.
-    """
-    settings = any(model[0].processing_kwargs.values()) or any(
-        not getattr(module, "include_prompt", True) for module in model
-    )
-    if "message" in model[0].modality_config or settings or model.tokenizer.pad_token_id is None:
-        return None
-    import numpy as np
-    import torch
-
-    expected = model.predict(
-        list(PROBE), prompt="", batch_size=len(PROBE), show_progress_bar=False
-    ).reshape(-1)
-    tokeniser = PairTokeniser(model.tokenizer, length_limit(model))
-    example = tokeniser.batch(tokeniser.encode(PROBE), np.arange(len(PROBE)))
-    setup = Setup(
-        model, source, example, options.dtype, device, sentence_transformer.thread_count(options)
-    )
-    limit = Limit.of(options.batch_size, options.given_budget, device)
-    scorer = PairScorer(tokeniser, TorchRuntime(setup), limit, ahead=device.startswith("cuda"))
-    allowed = EXACT if model.dtype == torch.float32 else ROUNDED
-    if _distance(scorer, expected) > allowed:
-        return None
-    handle = keep_first_token_only(model[0].model)
-    scorer.first_token_only = handle is not None and _distance(scorer, expected) <= allowed
-    if handle is not None and not scorer.first_token_only:
-        handle.remove()
-    if options.is_packed:
-        _pack(scorer, model, options, expected, allowed)
-    source = {**source, "first_token_only": scorer.first_token_only}
-    setup = replace(setup, source=source, compile=options.compile)
-    settle(scorer, options, setup)
-    if options.runtime != "torch" or options.compile:
-        distance = _distance(scorer, expected)
-        if options.dtype == "float32" and distance > allowed:
-            raise RerankerError(
-                f"{options.model}: with runtime {options.runtime} its scores differ by "
-                f"{percent(distance, 1)}"
-            )
-    return scorer
-
-
-def _pack(
-    scorer: PairScorer, model: Any, options: RuntimeOptions, expected: Any, allowed: float
-) -> None:
-    """Have a scorer put the pairs of a batch end to end. Raises RerankerError for a model that this
-    does not fit.
-    """
-    if not scorer.first_token_only:
-        raise RerankerError(f"{options.model}: {packing.UNFIT}")
-    scorer.limit.is_packed = True
-    scorer.first_position = packing.first_position(model[0].model)
-    distance = _distance(scorer, expected)
-    if distance > allowed:
-        raise RerankerError(
-            f"{options.model}: with attention packed its scores differ by {percent(distance, 1)}; "
-            "leave attention out"
-        )
-
-
-def _distance(scorer: PairScorer, expected: Any) -> float:
-    """Return the largest difference between the probe's scores and the expected ones, as a share of
-    the largest of these.
-    """
-    import numpy as np
-
-    try:
-        differences = np.abs(scorer.score(PROBE, Meter()) - expected)
-    except (RuntimeError, IndexError, ValueError):
-        # a head that wants what the shorter way leaves out
-        return float("inf")
-    return float(differences.max() / np.abs(expected).max())
 
 
 def ahead(work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
