@@ -51,7 +51,7 @@ def build(
         answers = _asked(teacher, source, _windows(recipe, source))
     rows = _rows(recipe, source, answers)
     labels = answers
-    if teacher is not None and recipe.objective == MARGIN:
+    if teacher is not None and recipe.learns_scores:
         labels = _asked(teacher, source, {row.query.name: row.doc_ids for row in rows})
         rows = [row for row in rows if row.query.name in labels]
     failed = len(source.queries) - len(rows)
@@ -89,7 +89,7 @@ def forecast(recipe: Recipe, split: Split, miner: Miner, teacher: Teacher | None
     wanted: dict[str, tuple[str, ...]] = {}
     if recipe.negatives.below is not None:
         wanted = _windows(recipe, source)
-    if recipe.objective == MARGIN:
+    if recipe.learns_scores:
         for row in rows:
             both = (*wanted.get(row.query.name, ()), *row.doc_ids)
             wanted[row.query.name] = tuple(dict.fromkeys(both))
@@ -193,13 +193,17 @@ def _list(
     """Return a training list; a label that a teacher has not given is 0."""
     query, doc_ids = row.query, row.doc_ids
     texts = datasets[query.dataset].texts(doc_ids)
+    scores = labels.get(query.name, {})
     if recipe.objective == MARGIN:
-        scores = labels.get(query.name, {})
         values = [scores.get(doc_id, 0.0) for doc_id in doc_ids]
     elif recipe.objective in BINARY:
         values = [1.0] * len(row.positives) + [0.0] * len(row.chosen.doc_ids)
     else:
         values = [float(max(0, query.grades.get(doc_id, 0))) for doc_id in doc_ids]
+    if recipe.anchor is not None:
+        pairs = zip(values, doc_ids, strict=True)
+        values = [grade + recipe.anchor * scores.get(doc_id, 0.0) for grade, doc_id in pairs]
+    values = [recipe.sharpness * value for value in values]
     return TrainingList(query.name, query.text, doc_ids, texts, values)
 
 

@@ -35,6 +35,13 @@ PIPELINES = {
     "late-interaction": "sentence-similarity",
 }
 """What the hub calls what a kind of model is for."""
+APART = """import bench
+
+model = bench.reranker(
+    "cross-encoder", model="{base}", adapter="{folder}", head="cosine"
+)
+order = model.rerank("a query", ["a document", "another one"])"""
+"""Of a head that other libraries do not have."""
 USES = {
     "cross-encoder": """from sentence_transformers import CrossEncoder
 
@@ -168,9 +175,16 @@ def _base_name(base: Base) -> str:
 def _use(recipe: Recipe, base: Base) -> str:
     folder = f"path/to/{recipe.name}"
     code = USES[recipe.kind].format(folder=folder)
+    label = base.weights.label
+    is_apart = recipe.kind == "cross-encoder" and base.options.head == "cosine"
+    if is_apart:
+        code = APART.format(base=label, folder=folder)
     entry = f"- {KINDS[recipe.kind].backend}: {{model: {folder}}}"
     if recipe.lora is not None and not recipe.lora.merge:
-        entry = f"- cross-encoder: {{model: {base.weights.label}, adapter: {folder}}}"
+        options = f"model: {label}, adapter: {folder}"
+        if is_apart:
+            options = f"{options}, head: cosine"
+        entry = f"- cross-encoder: {{{options}}}"
     return (
         f"## Use\n\n```python\n{code}\n```\n\nIn a suite of rerank-bench:\n\n```yaml\n{entry}\n```"
     )

@@ -38,7 +38,7 @@ def trained(recipe: Recipe, folder: Path, out: Path) -> Part:
     """Return a trained model folder as a row; an adapter alone goes with its base."""
     path = path_from(folder, out)
     if (folder / ADAPTER).is_file():
-        options = {"name": TRAINED, "model": _weights(recipe), "adapter": path}
+        options = {"name": TRAINED, "model": _weights(recipe), "adapter": path, **_head(recipe)}
         return Part(recipe.kind, moved(options, recipe.base_dir, out))
     return Part(recipe.kind, {"name": TRAINED, "model": path})
 
@@ -54,6 +54,17 @@ def curve(recipe: Recipe, out: Path) -> list[Part]:
         Part(CURVE, {"name": name, "recipe": path, "fraction": share})
         for name, share in (*named, (TRAINED, 1.0))
     ]
+
+
+def _head(recipe: Recipe) -> dict[str, str]:
+    """Return the option of a head that is not a classifier's: the recipe's own, or its base's."""
+    entry = entries.load().get(str(recipe.base))
+    head = recipe.head
+    if head is None and entry is not None:
+        head = entry.options.get("head")
+    if head is None:
+        return {}
+    return {"head": head}
 
 
 def _weights(recipe: Recipe) -> str:

@@ -20,6 +20,7 @@ from bench.core.errors import RerankerError, SuiteError
 from bench.models import checkpoint, sentence_transformer
 from bench.models.quiet import quiet
 from bench.models.weights import Adapter, Weights, adapter_folder, folder_hash
+from bench.rerankers.local.cross_encoder import complete
 from bench.training.kinds import KINDS, Kind
 from bench.training.options import Lora
 from bench.training.recipe import Recipe
@@ -45,16 +46,19 @@ class Base:
         """Return the base as a reranker. Raises SuiteError for one without weights to train."""
         recipe = self.recipe
         base = str(recipe.base)
+        options: dict[str, str] = {}
+        if recipe.head is not None:
+            options["head"] = recipe.head
         entry = entries.load().get(base)
         if entry is None:
-            options = {"model": base}
+            options["model"] = base
             return rerankers.build(self.kind.backend, options, self.device, recipe.base_dir)
         trainable = {kind.backend for kind in KINDS.values()}
         if entry.backend not in trainable:
             raise recipe.problem(
                 ("base",), f"'{base}' is of kind {entry.backend}, which is not trained here"
             )
-        return rerankers.build(base, None, self.device, recipe.base_dir)
+        return rerankers.build(base, options, self.device, recipe.base_dir)
 
     @property
     def adapter(self) -> str | None:
@@ -110,15 +114,16 @@ class Base:
             self.kind.model, options, self.weights, self.device, dtype="float32", **more
         )
         self._refuse(model)
-        if self.adapter:
-            from bench.models.adapter import merge
-
-            lacking = checkpoint.untrained(model, self.weights, options)
-            merge(model, adapter_folder(self.adapter), lacking)
+        if self.kind.model == "CrossEncoder" and self._is_to_be_completed():
+            complete(model, options, self.weights)
             # an adapter freezes the weights that it is added to
             model.requires_grad_(True)
         self._limit(model)
         return model
+
+    def _is_to_be_completed(self) -> bool:
+        """Return whether the base has an adapter, or a head that its weights do not come with."""
+        return bool(self.adapter) or self.options.head == "cosine"
 
     def _attention(self) -> str | None:
         """Return the attention kernel: written out it trains fastest on a CPU, as measured."""

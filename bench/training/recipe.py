@@ -61,6 +61,12 @@ class Recipe(Options):
         description="the weights to begin with: a name of the catalogue, hub id, folder or "
         "packaged:NAME; an ltr has none",
     )
+    head: Literal["classifier", "cosine"] | None = Field(
+        None,
+        description="of a cross-encoder: cosine begins as the bi-encoder whose weights the base "
+        "has, and saves an adapter alone, which a suite gives to the base with head: cosine; "
+        "the base's own when absent",
+    )
     data: tuple[Part, ...] = Field(
         min_length=1, description="one dataset or several to train on, as a suite names them"
     )
@@ -89,7 +95,21 @@ class Recipe(Options):
     )
     negatives: Negatives = Negatives()
     teacher: Part | None = Field(
-        None, description="a reranker whose scores are the labels of margin-mse, or limit negatives"
+        None,
+        description="a reranker whose scores are the labels of margin-mse, a part of those of "
+        "listnet (anchor), or limit negatives",
+    )
+    anchor: float | None = Field(
+        None,
+        gt=0,
+        description="weight of the teacher's scores in the labels of listnet, which are grades "
+        "plus this times the score: what the teacher knows is not lost for a few judgments",
+    )
+    sharpness: float = Field(
+        1.0,
+        gt=0,
+        description="of listnet: what labels are multiplied by before their softmax; the higher, "
+        "the more of it the best document has",
     )
     loss: Loss | None = Field(
         None,
@@ -168,11 +188,20 @@ class Recipe(Options):
             raise ValueError(f"a {self.kind} has no loss {self.loss}: it has {known}")
         if self.lora is not None and not self.lora.merge and self.kind != "cross-encoder":
             raise ValueError("lora: an adapter alone serves a cross-encoder: leave out merge")
+        self._fits_head()
         self._fits_teacher()
         last = self.negatives.ranks
         if last is not None and last[1] > self.depth:
             raise ValueError(f"negatives: rank {last[1]} is below the depth of {self.depth}")
         return self
+
+    def _fits_head(self) -> None:
+        if self.head is not None and self.kind != "cross-encoder":
+            raise ValueError(f"head: of a cross-encoder, and this is a {self.kind}")
+        if self.head == "cosine" and (self.lora is None or self.lora.merge):
+            raise ValueError(
+                "head: cosine is saved as an adapter alone: write lora: {rank: 8, merge: false}"
+            )
 
     def _fits_ltr(self) -> None:
         idle = sorted(self.model_fields_set - OF_LTR)
@@ -190,15 +219,30 @@ class Recipe(Options):
             raise ValueError("negatives.from: an ltr comes right after a first stage")
 
     def _fits_teacher(self) -> None:
-        is_taught = self.objective == "margin-mse"
-        if is_taught and self.teacher is None:
-            raise ValueError("margin-mse learns a teacher's scores: name a reranker as teacher")
-        if self.negatives.below is not None and self.teacher is None:
-            raise ValueError("negatives.below is a share of a teacher's score: name a teacher")
-        if self.teacher is not None and not is_taught and self.negatives.below is None:
+        settings = {"anchor": self.anchor is not None, "sharpness": self.sharpness != 1}
+        for key, is_set in settings.items():
+            if is_set and self.objective != "listnet":
+                raise ValueError(f"{key}: labels of listnet have one, and not {self.objective}")
+        if self.teacher is None:
+            self._fits_none()
+        elif not self.learns_scores and self.negatives.below is None:
             raise ValueError(
-                "the teacher does nothing here: give negatives.below, or loss: margin-mse"
+                "the teacher does nothing here: give negatives.below, anchor, or loss: margin-mse"
             )
+
+    def _fits_none(self) -> None:
+        """Raise ValueError for what needs a teacher."""
+        if self.objective == "margin-mse":
+            raise ValueError("margin-mse learns a teacher's scores: name a reranker as teacher")
+        if self.anchor is not None:
+            raise ValueError("anchor is the weight of a teacher's scores: name a teacher")
+        if self.negatives.below is not None:
+            raise ValueError("negatives.below is a share of a teacher's score: name a teacher")
+
+    @property
+    def learns_scores(self) -> bool:
+        """Whether a teacher's scores are labels or part of them."""
+        return self.objective == "margin-mse" or self.anchor is not None
 
     @property
     def objective(self) -> Loss | None:

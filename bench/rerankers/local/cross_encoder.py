@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import field_validator
 
@@ -20,10 +20,10 @@ from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.note import Code, note
 from bench.core.options import option
-from bench.models import checkpoint, headers, labels, lengths, sentence_transformer
+from bench.models import adapter, apart, checkpoint, headers, labels, lengths, sentence_transformer
 from bench.models.batches import fitting
 from bench.models.clip import Clip
-from bench.models.weights import Adapter, adapter_folder, folder_hash, versions
+from bench.models.weights import Adapter, Weights, adapter_folder, folder_hash, versions
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.local import runtimes, settling
 from bench.rerankers.local.base import LocalReranker, ModelFiles
@@ -41,6 +41,14 @@ class CrossEncoderOptions(RuntimeOptions):
         decides="scores",
         place="elsewhere",
         description="folder of a PEFT adapter with a classification head, or packaged:NAME",
+    )
+    head: Literal["classifier", "cosine"] = option(
+        "classifier",
+        decides="scores",
+        added=True,
+        description="cosine: of a bi-encoder's weights, a cross-encoder that begins as that "
+        "bi-encoder; query and document are read next to each other, with some attention between "
+        "them, and scored by the cosine of their means",
     )
     prompt: str | None = option(
         None,
@@ -97,7 +105,9 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
 
     def _check_files(self, files: ModelFiles) -> None:
         super()._check_files(files)
-        if files.config is None or self.options.adapter or self.options.trust_remote_code:
+        options = self.options
+        has_head = bool(options.adapter or options.head == "cosine")
+        if files.config is None or has_head or options.trust_remote_code:
             return
         names = headers.label_names(files.config)
         if names is not None and len(names) > 1:
@@ -189,14 +199,12 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             options = options.model_copy(update={"dtype": "float32", "attention": "eager"})
         checkpoint.refuse_configuration(self.weights, options)
         raw = torch.nn.Identity()
-        if not options.adapter:
+        if not options.adapter and options.head == "classifier":
             model = sentence_transformer.load(
                 "CrossEncoder", options, self.weights, self.device, activation_fn=raw
             )
             checkpoint.refuse_model(model, self.weights, options)
             return model
-        from bench.models.adapter import merge
-
         model = sentence_transformer.load(
             "CrossEncoder",
             options,
@@ -206,8 +214,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             num_labels=1,
             activation_fn=raw,
         )
-        untrained = checkpoint.untrained(model, self.weights, options)
-        merge(model, adapter_folder(options.adapter), untrained)
+        complete(model, options, self.weights)
         return model.to(getattr(torch, options.dtype))
 
     def _description(self, model: Any) -> Description:
@@ -277,3 +284,14 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
 
         with self.meter.span("forward"):
             return np.asarray(fitting(self.limit, predict), dtype=np.float64).reshape(-1)
+
+
+def complete(model: Any, options: CrossEncoderOptions, weights: Weights) -> None:
+    """Give a loaded CrossEncoder with one label the head and the adapter of its options."""
+    untrained: set[str] = set()
+    if options.head == "cosine":
+        apart.read_apart(model, options.model)
+    else:
+        untrained = checkpoint.untrained(model, weights, options)
+    if options.adapter:
+        adapter.merge(model, adapter_folder(options.adapter), untrained)
