@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bench.comparison.learning_curves import learning_curves
 from bench.core.counting import counted
 from bench.quality.statistics import Difference
 from bench.reports import cells, numbers
@@ -21,6 +22,7 @@ from bench.reports.document import (
     Strong,
     Table,
 )
+from bench.reports.sections.learning_curves import sentence
 from bench.training.comparison import TRAINED, Gain
 from bench.training.lists import DataFacts
 from bench.training.train import Foreseen, Trained
@@ -122,6 +124,9 @@ def sentences(trained: Trained) -> Iterator[str]:
             f"{fitted.device}; the weights are those of step {fitted.best_step:,}, dev nDCG@10 "
             f"{numbers.quality(fitted.best.ndcg)}."
         )
+    if trained.gain is not None:
+        for curve in learning_curves(trained.gain.run):
+            yield sentence(curve)
 
 
 def of_data(facts: DataFacts) -> Iterator[str]:

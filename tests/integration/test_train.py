@@ -14,9 +14,12 @@ import pytest
 import yaml
 
 import bench
+from bench.comparison.learning_curves import learning_curves
 from bench.contract.stage import Reranker
 from bench.core.errors import DataError, SuiteError
 from bench.core.progress import Advance, Observer
+from bench.reports.sections.learning_curves import sentence
+from bench.reports.trained import sentences
 from bench.scoring.executors.here import Here
 from bench.scoring.job import Answer, Job
 from bench.training import recipe as recipes
@@ -165,6 +168,9 @@ def test_fractions_are_rows_of_the_comparison_and_nothing_is_trained_twice(place
         "oracle",
     ]
     assert [label for label in observer.labels if "training" in label] == ["curve: training"] * 2
+    (curve,) = learning_curves(result.gain.run)
+    assert [share.queries for share in curve.shares] == [12, 24]
+    assert sentence(curve) in list(sentences(result))
     facts = {
         record.trial.reranker: record.description["facts"]["training"]["queries"]
         for record in result.gain.run.records.values()
