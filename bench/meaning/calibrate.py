@@ -38,6 +38,7 @@ from bench.records.judged_scores import (
     judged_scores,
     rows_named,
 )
+from bench.records.judges import refuse_unjudged
 from bench.records.rows import GroupKey, group_of
 from bench.records.run import Run
 
@@ -206,6 +207,7 @@ def tables_of(
     else:
         tables = [judged_scores(run, row) for row in rows_named(run, name)]
     if not tables:
+        refuse_unjudged(run)
         raise RecordError(
             f"{run.folder}: keeps no scores: run the suite again, without `store_scores: false`"
         )

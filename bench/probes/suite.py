@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 COLLECTION = "embedded:everyday"
 SUITES = (".yaml", ".yml")
+UNJUDGED = "nobody has judged its queries yet, and a probe compares quality"
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,8 @@ def rows(
                 chosen.append(planned)
         if chosen:
             retrieved = retrieve(suite, group, observer)
+            if retrieved.dataset.is_unjudged:
+                raise BenchError(f"{retrieved.dataset.id}: {UNJUDGED}")
             queries = probed_queries(retrieved, sizes)
             for planned in chosen:
                 yield ProbeRow(planned, suite, queries, retrieved, _why_absent(planned))

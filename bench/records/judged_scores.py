@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bench.contract.candidates import QueryCandidates
 from bench.core.errors import RecordError, nearest
 from bench.records.cells import REPEAT
-from bench.records.judges import refuse_unjudged
+from bench.records.judges import is_unjudged, refuse_unjudged
 from bench.records.judgments import qrels_in
 from bench.records.rows import Row
 from bench.records.run import Run
@@ -132,6 +132,8 @@ def all_judged_scores(run: Run) -> list[JudgedScores]:
     qrels: dict[str, Qrels] = {}
     for row in run.rows:
         is_measured = row.status == "done" and not row.trial.is_oracle
+        if is_measured and is_unjudged(run.records[row.trial.id]):
+            continue
         lists = run.scores_of(row.trial.id) if is_measured else {}
         if lists:
             dataset = row.trial.dataset

@@ -78,6 +78,19 @@ def test_rows_of_unjudged_queries_are_ranked_and_not_measured(home: Home) -> Non
     assert home("verify", "results/fresh").returncode == 0
 
 
+def test_whatever_else_a_suite_asks_for_needs_no_judgments(home: Home) -> None:
+    sweep = {"queries": 3, "scenarios": ["single"], "sweep": {"depths": [5, 10]}}
+    more = {"measures": ["nDCG@10", "ECE"], "slices": ["length"], "latency": sweep}
+    rerankers = ["word-overlap", "tests.support.fakes:HashReranker"]
+    plain = {**suite("swept", "none"), **more, "rerankers": rerankers}
+    (home.folder / "swept.yaml").write_text(yaml.safe_dump(plain))
+    ended = home("run", "swept.yaml", "-q", "--out", "swept")
+    assert ended.returncode == 0, ended.stderr
+    ended = home("probe", "swept.yaml", "--reranker", "word-overlap")
+    assert ended.returncode == 2
+    assert "nobody has judged its queries yet, and a probe compares quality" in ended.stderr
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -170,6 +170,9 @@ def _columns(members: Sequence[records.Row], measures: Sequence[str]) -> list[Co
         columns += LATENCY
     if any(row.cost for row in members):
         columns.append(_COST)
+    if not columns:
+        # of rows that are ranked and not measured
+        columns.append(_JUDGED)
     return columns
 
 

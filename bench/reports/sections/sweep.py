@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from bench.contract.trial import System
+from bench.records.judges import is_unjudged
 from bench.records.measure import resolve_measure
 from bench.records.points import Point, valued
 from bench.records.rows import GroupKey, group_of
@@ -55,8 +56,11 @@ def points(run: Run) -> dict[GroupKey, tuple[str, list[list[Point]]]]:
     tables = {}
     for group, members in by_group.items():
         measure = _measure(run, members)
-        qualities = run.qualities(measure)
-        tables[group] = (measure, [valued(own, qualities) for own in members.values()])
+        swept_points = list(members.values())
+        if measure:
+            qualities = run.qualities(measure)
+            swept_points = [list(valued(own, qualities)) for own in swept_points]
+        tables[group] = (measure, swept_points)
     return tables
 
 
@@ -64,14 +68,19 @@ def table(members: Sequence[Point], measure: str) -> Table:
     """Return the table of one reranker: a row per setting, then its quality, a row per system."""
     depths = sorted({point.depth for point in members})
     columns = [Column(str(depth), str(depth), f"{depth} candidates") for depth in depths]
-    rows = [*_times(members), *_qualities(members, measure)]
+    rows = list(_times(members))
+    if measure:
+        rows += _qualities(members, measure)
     return Table("settings", columns, rows, f"sweep of {name_of(members[0].trial)}")
 
 
 def _measure(run: Run, trials: Collection[str]) -> str:
     """Return the group's headline measure, from its rerankers or, where only architectures were
-    timed, from any.
+    timed, from any; empty where nobody has judged its queries.
     """
+    records = [run.records[trial] for trial in trials if trial in run.records]
+    if records and all(map(is_unjudged, records)):
+        return ""
     scored = any(trial in run.records for trial in trials)
     return resolve_measure(run, None, trials if scored else None)
 
