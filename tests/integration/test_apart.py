@@ -70,6 +70,12 @@ def test_the_head_is_part_of_the_identity() -> None:
     )
 
 
+def test_a_reranker_that_never_loaded_can_be_closed() -> None:
+    reranker = cross_encoder(head="cosine")
+    reranker.close()
+    reranker.close()
+
+
 def test_other_networks_are_refused() -> None:
     with pytest.raises(RerankerError, match="for networks of kind bert"):
         cross_encoder("tiny:xlmr-cross-encoder", head="cosine").load()

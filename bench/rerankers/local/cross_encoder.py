@@ -33,6 +33,7 @@ from bench.rerankers.options import ModelOptions, RuntimeOptions
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
+    from bench.rerankers.local.pair_scorer import PairScorer
 
 
 class CrossEncoderOptions(RuntimeOptions):
@@ -91,6 +92,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
 
     Options: ClassVar[type[ModelOptions]] = CrossEncoderOptions
     options: CrossEncoderOptions
+    _scorer: PairScorer | None = None
 
     def requirements(self) -> Sequence[Requirement]:
         requirements = [
