@@ -104,9 +104,8 @@ def _keys(judged: Judged, split_by: str | None) -> list[set[Hashable]]:
     rows: list[set[Hashable]] = []
     for query in judged.queries:
         keys: set[Hashable] = {("text", query.key)}
-        if split_by is None:
-            keys |= {("document", digest) for digest in query.texts}
-        else:
+        keys |= {("document", digest) for digest in query.texts}
+        if split_by is not None:
             by_document = values[query.dataset]
             keys |= {("field", by_document[doc_id]) for doc_id in query.positives}
         rows.append(keys)
