@@ -27,6 +27,11 @@ import gpu_wheels  # noqa: E402
 
 FAKE = """
 import os, sys, time, json
+if "--describe" in sys.argv:
+    versions = {"torch": "1", "python": "3", "pytest": None}
+    pieces = [{"name": "hangs", "limit_s": 60}]
+    print(json.dumps({"device": "fake", "gpu": {}, "versions": versions, "pieces": pieces}))
+    sys.exit()
 names = [name for name in sys.argv[1:] if not name.startswith("-")]
 results, names = names[0], names[1:]
 for name in names:
@@ -46,11 +51,17 @@ for name in names:
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> gpu_check.Log:
-    """The results of pieces that a stand-in for the worker does, or fails to do."""
+def steps(tmp_path: Path) -> Path:
+    """A stand-in for the worker, which does pieces or fails to, and imports no library."""
     fake = tmp_path / "fake_steps.py"
     fake.write_text(FAKE)
-    monkeypatch.setattr(gpu_check, "STEPS", fake)
+    return fake
+
+
+@pytest.fixture
+def log(steps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> gpu_check.Log:
+    """The results of pieces that the stand-in does, or fails to do."""
+    monkeypatch.setattr(gpu_check, "STEPS", steps)
     (tmp_path / "out").mkdir()
     return gpu_check.Log(tmp_path / "out")
 
@@ -146,10 +157,23 @@ def test_a_line_that_was_cut_off_is_passed_over(log: gpu_check.Log) -> None:
     assert gpu_report.page(log.lines())
 
 
-def test_an_end_from_outside_ends_the_worker(tmp_path: Path) -> None:
+WITH_STEPS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv.pop(1))
+import gpu_check
+gpu_check.STEPS = Path(sys.argv.pop(1))
+sys.exit(gpu_check.main())
+"""
+
+
+def test_an_end_from_outside_ends_the_worker(steps: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
-        str(SCRIPTS / "gpu_check.py"),
+        "-c",
+        WITH_STEPS,
+        str(SCRIPTS),
+        str(steps),
         "--dry-run",
         "--out",
         str(tmp_path / "out"),
@@ -158,6 +182,7 @@ def test_an_end_from_outside_ends_the_worker(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         assert "results in" in running.stdout.readline()
+        assert "hangs" in running.stdout.readline()
         running.send_signal(signal.SIGTERM)
         assert running.wait(30) == 143
     time.sleep(0.2)

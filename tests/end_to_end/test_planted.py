@@ -30,6 +30,8 @@ pytest.importorskip("sentence_transformers")
 
 BI, CROSS = "minilm-bi-encoder", "minilm-cross-encoder"
 FEW = {"datasets": [{"embedded:everyday": {"queries": 5}}], "depth": 5}
+HALF = {"datasets": [{"embedded:everyday": {"queries": 40}}], "depth": 10}
+"""Enough for a large loss of quality to be sure."""
 
 
 def run(out: Path, *rerankers: Any, **more: Any) -> Run:
@@ -67,12 +69,16 @@ def test_a_max_length_cut_to_32_is_caught(regression_run: Run, tmp_path: Path) -
     assert "max_length (256 → 32)" in gates["drift"].remark
 
 
-@pytest.mark.usefixtures("cached")
-def test_two_layers_swapped_in_a_checkpoint_are_caught(regression_run: Run, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("cached", "regression_run")
+def test_two_layers_swapped_in_a_checkpoint_are_caught(tmp_path: Path) -> None:
+    intact = run(tmp_path / "intact", BI, **HALF)
+    [side] = sides(intact, references=False)
+    assert side.record.scores == {"cached": 40, "computed": 0}, "by the regression run"
     folder = tmp_path / "swapped"
     shutil.copytree(MODELS["all-MiniLM-L6-v2"].folder(), folder)
     swap_in_file(folder / "model.safetensors", 1, 4)
-    found, gates = verdict(run(tmp_path, {BI: {"model": str(folder), "name": BI}}), regression_run)
+    swapped = run(tmp_path, {BI: {"model": str(folder), "name": BI}}, **HALF)
+    found, gates = verdict(swapped, intact)
     assert found.exit_code == 1
     assert gates["quality nDCG@10"].outcome == "fail"
     assert "revision (" in gates["drift"].remark

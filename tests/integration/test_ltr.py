@@ -469,6 +469,7 @@ SUITE: Mapping[str, Any] = {
         "offline_pairs": 60,
         "warmup_max": 3,
         "scenarios": ["single", "cold"],
+        "cold_runs": 1,
     },
     "store_texts": False,
 }
