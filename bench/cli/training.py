@@ -87,7 +87,8 @@ def train(
         raise
     if trained.gain is not None:
         reports.write(trained.gain.run, warn)
-    echo(report.document(trained), form)
+    runs = [] if trained.gain is None else [trained.gain.run]
+    echo(report.document(trained), form, *runs)
     if form == "table":
         click.echo(f"model   {trained.model}")
         if trained.gain is not None:

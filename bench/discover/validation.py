@@ -158,6 +158,9 @@ def _facts(dataset: Dataset) -> Iterator[tuple[str, str]]:
     if len(counts) > GRADES:
         distribution = f"{min(counts)} to {max(counts)}"
     yield "judgments", f"{sum(counts.values()):,} (grade {distribution})"
+    if dataset.judge is not None:
+        judge = dataset.judge
+        yield "judge", f"{judge['judged']:,} of {judge['judgments']:,} by a model, {judge['model']}"
     relevant = sum(count for grade, count in counts.items() if grade >= dataset.min_relevance)
     yield (
         "relevant",

@@ -172,6 +172,11 @@ def test_the_gate_says_so_in_every_form(home: Home) -> None:
             assert MARK in " ".join((home.folder / f"{form}.txt").read_text().split()), form
 
 
+def test_validate_names_the_judge(home: Home) -> None:
+    ended = home("validate", "judged.yaml")
+    assert "34 of 34 by a model, grader-1-2026-01-01" in ended.stdout
+
+
 def test_judgments_are_found_where_they_are_named(home: Home, tmp_path: Path) -> None:
     options = {"queries": 8, "qrels": str(home.qrels)}
     dataset = load("embedded:everyday", options, tmp_path)
