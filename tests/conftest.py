@@ -47,16 +47,20 @@ KEYS = (
 
 
 PACKAGED = Path(embedded.__file__).parent / "collections"
+"""Where the collections of the package lie."""
 LONG = (
     "test_own_gate",
     "test_runtimes",
     "test_notebooks",
+    "test_compiled",
     "test_gpu_check",
-    "test_html_browser",
     "test_shipped_suites",
-    "test_planted",
-    "test_ci_recipes",
+    "test_html_browser",
+    "test_kills",
+    "test_resume",
     "test_executors",
+    "test_ci_recipes",
+    "test_planted",
     "test_option_keys",
     "test_ltr",
     "test_serving_pipelines",

@@ -57,8 +57,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models, and a cache for their exports that all tests of this module share."""
     folder = tmp_path_factory.mktemp("runtimes")
     tiny_models.bert_cross_encoder(folder / "bert")
-    # a compiler takes its time for each layer
-    tiny_models.bert_cross_encoder(folder / "shallow", num_hidden_layers=1)
     tiny_models.modular_cross_encoder(folder / "modular")
     tiny_models.classifier(
         folder / "modernbert", "ModernBert", global_attn_every_n_layers=3, local_attention=16
@@ -160,15 +158,6 @@ def test_every_architecture_can_be_exported(home: Path, kind: str) -> None:
     plain = scores_of(loaded(home, kind))
     for runtime in ("onnx", "openvino"):
         close(scores_of(loaded(home, kind, runtime=runtime)), plain)
-
-
-@pytest.mark.slow
-def test_a_compiled_model_scores_the_same_and_compiles_nothing_in_mid_run(home: Path) -> None:
-    compiled = loaded(home, "shallow", compile=True)
-    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    close(scores_of(compiled), scores_of(loaded(home, "shallow")))
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before
-    assert compiled.describe().facts["compiled"]
 
 
 def test_an_export_is_made_once(
