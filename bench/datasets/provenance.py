@@ -53,7 +53,9 @@ class Provenance(Options):
     version: int = 1
     judge: str = Field(description="as it was given to --with")
     model: str
-    served_model: str | None = Field(None, description="the name that its answers gave it")
+    served_model: str | None = Field(
+        None, description="the name that its answers gave it, or the names, joined by `and`"
+    )
     base_url: str | None = Field(None, description="without user and password")
     identity: dict[str, Any] = Field(description="what decides the answers, as far as it is known")
     prompt: PromptFacts

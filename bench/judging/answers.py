@@ -2,8 +2,9 @@
 loses the requests in flight.
 
 A line of JSON per answer. The key is a digest of everything that decides it: the model as it is
-served, its settings, the prompt, the query's text and the document's. A line that a kill cut off is
-taken away; one that cannot be read is counted and asked for again.
+served, its settings, the prompt, the query's text and the document's. A line that a kill or a full
+disk cut off is taken away; one that cannot be read, or whose grade is none, is counted and asked
+for again.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
 
 from bench.core.errors import BenchError
+from bench.judging.grades import GRADES
 
 NAME = "answers.jsonl"
 
@@ -49,10 +50,12 @@ class Answers:
         self.path = path
         self.damaged = 0
         self._begin = 0
+        self._end = 0
         self._replies: dict[str, list[Reply]] = {}
         self._writing = Lock()
         try:
-            self._file: BinaryIO = path.open("a+b")
+            # unbuffered: what could not be written does not come back with the next answer
+            self._file = path.open("ab", buffering=0)
             self._read()
         except OSError as error:
             raise BenchError(f"{path}: cannot be opened: {error.strerror or error}") from error
@@ -70,12 +73,20 @@ class Answers:
         line = json.dumps(asdict(reply), ensure_ascii=False).encode("utf-8", "backslashreplace")
         with self._writing:
             try:
-                self._file.write(line + b"\n")
-                self._file.flush()
-                os.fsync(self._file.fileno())
+                self._write(line + b"\n")
             except OSError as error:
+                # half a line would spoil the next one
+                with suppress(OSError):
+                    self._file.truncate(self._end)
                 raise BenchError(f"{self.path}: cannot be written: {error.strerror}") from error
             self._replies.setdefault(reply.key, []).append(reply)
+
+    def _write(self, line: bytes) -> None:
+        rest = line
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        os.fsync(self._file.fileno())
+        self._end += len(line)
 
     def forget(self) -> None:
         """Take away what was added since the file was opened: it is not known who answered."""
@@ -87,20 +98,46 @@ class Answers:
         self._file.close()
 
     def _read(self) -> None:
-        self._file.seek(0)
-        end = 0
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                break
-            end += len(line)
-            try:
-                reply = Reply(**json.loads(line))
-            except (ValueError, TypeError):
-                self.damaged += 1
-                continue
-            self._replies.setdefault(reply.key, []).append(reply)
-        self._file.truncate(end)
-        self._begin = end
+        self._end = 0
+        is_cut = False
+        with self.path.open("rb") as lines:
+            for line in lines:
+                reply = _reply_in(line)
+                is_cut = not line.endswith(b"\n")
+                if reply is None and is_cut:
+                    is_cut = False
+                    break
+                self._end += len(line)
+                if reply is None:
+                    self.damaged += 1
+                    continue
+                self._replies.setdefault(reply.key, []).append(reply)
+        self._file.truncate(self._end)
+        if is_cut:
+            self._write(b"\n")
+        self._begin = self._end
+
+
+def _reply_in(line: bytes) -> Reply | None:
+    """Return the answer of a line; None where it holds none, or a grade that is none."""
+    try:
+        reply = Reply(**json.loads(line))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    values = asdict(reply)
+    grade = values.pop("grade")
+    is_grade = grade is None or (type(grade) is int and grade in GRADES)
+    if is_grade and all(type(value) in _TYPES[name] for name, value in values.items()):
+        return reply
+    return None
+
+
+_TYPES = {
+    own.name: {"str": (str,), "int": (int,), "float": (float, int)}[str(own.type)]
+    for own in fields(Reply)
+    if own.name != "grade"
+}
+"""The types of an answer's fields, its grade left out."""
 
 
 @contextmanager

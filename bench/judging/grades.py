@@ -16,11 +16,13 @@ CUT = "the answer was cut off before its grade; raise --max-tokens"
 _THOUGHT = re.compile(r"^.*</(?:think|thinking|reasoning|thought)>", re.DOTALL | re.IGNORECASE)
 _THINKING = re.compile(r"<(?:think|thinking|reasoning|thought)>", re.IGNORECASE)
 _FINAL = re.compile(
-    r"final[ _]score[^\w-]{0,6}(?:is[^\w-]{1,4})?(-?\d+(?:\s*(?:[.,/–-]|or|to)\s*\d+)?)",
+    r"final[ _]score[^\w\u2212-]{0,6}(?:is[^\w\u2212-]{1,4})?"
+    r"([\u2212-]?\d+(?:\s*(?:[.,;/…\u2010-\u2015\u2212-]|\.{2,3}|or|to|and)\s*\d+)?)",
     re.IGNORECASE,
 )
 """A final score with what may follow it: "2 or 3" and "2.5" are no grade."""
-_ALONE = re.compile(r"\W{0,4}([0-3])\W{0,4}")
+_ALONE = re.compile(r"[\s#*_`'\"“‘(\[{]{0,4}([0-3])[\s#*_`'\"”’)\]}.!]{0,4}")
+"""A digit in marks of emphasis, quotes or brackets: with a sign, as "-1" and "<2", it is none."""
 
 
 class NoGrade(ValueError):

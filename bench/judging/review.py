@@ -55,6 +55,11 @@ def read(run: Run, folder: Path, dataset: str | None, file: Path, seed: int) -> 
         )
     reviewed = sample.grades_of(own, review_files.read(file, own))
     judgments = sample.judgments_of(qrels)
+    if not set(reviewed) <= set(judgments[MODEL]):
+        raise BenchError(
+            f"{qrels.parent / review_files.SAMPLE}: names pairs that {qrels.name} does not have: "
+            "draw a sample anew"
+        )
     index = {grade: place for place, grade in enumerate(own.scale)}
     counts = np.zeros((len(index), len(index)))
     for pair, grade in reviewed.items():

@@ -99,11 +99,13 @@ def read(path: Path, sample: Sample) -> dict[str, int]:
             raise DataError.at(path, line, f"there is no pair {name!r} in the sample")
         if not cell:
             continue
-        if cell.removesuffix(".0") not in map(str, GRADES):
+        # spreadsheets write 2 as 2.0, or 2,0
+        digit = cell.removesuffix(".0").removesuffix(",0")
+        if digit not in map(str, GRADES):
             raise DataError.at(path, line, f"pair {name}: grade {cell!r} is none of 0, 1, 2, 3")
         if name in grades:
             raise DataError.at(path, line, f"pair {name} is there twice")
-        grades[name] = int(cell.removesuffix(".0"))
+        grades[name] = int(digit)
     if not grades:
         raise DataError(f"{path}: no pair has a grade yet")
     return grades
@@ -115,6 +117,8 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
     """
     first = text.partition("\n")[0]
     delimiter = max(DELIMITERS, key=first.count)
+    # a cell holds a whole document
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     reader = csv.reader(io.StringIO(text), delimiter=delimiter)
     header = [name.strip().casefold() for name in next(reader, [])]
     if not {"pair", "grade"} <= set(header):

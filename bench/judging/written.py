@@ -11,7 +11,7 @@ from os.path import relpath
 from pathlib import Path
 
 from bench.core.atomic import write_atomically
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, DataError
 from bench.core.filenames import file_stem
 from bench.core.redaction import redacted
 from bench.datasets import provenance
@@ -82,10 +82,22 @@ def write(judged: Judged, terms: Terms, out: Path, answers: Path) -> Path | None
     if people:
         origins[PEOPLE] = sum(map(len, people.values()))
     facts = _provenance(judged, terms, origins, hashlib.sha256(data).hexdigest(), path, answers)
+    facts = _with_review(facts, path)
     # the provenance first: judgments never lie there without it
     write_provenance(path, facts)
     write_atomically(path, data)
     return path
+
+
+def _with_review(facts: Provenance, path: Path) -> Provenance:
+    """Return a provenance with the person's check of the same judgments, where there was one."""
+    try:
+        before = provenance.read(path)
+    except DataError:
+        return facts
+    if before is None or before.qrels_digest != facts.qrels_digest:
+        return facts
+    return facts.model_copy(update={"agreement": before.agreement})
 
 
 def write_provenance(qrels: Path, facts: Provenance) -> None:
@@ -128,7 +140,7 @@ def _provenance(
 ) -> Provenance:
     judge, prompt, assignment = terms.judge, terms.prompt, judged.assignment
     counts = Counter(judged.grades.values())
-    served = [reply.model for reply in judged.replies if reply.model]
+    served = sorted({reply.model for reply in judged.replies if reply.model})
     failures = [
         Refused(query=pair.query_id, document=pair.doc_id, reason=reason)
         for pair, reason in sorted(judged.reasons.items())
@@ -137,7 +149,7 @@ def _provenance(
     return Provenance(
         judge=terms.judge_name,
         model=judge.model,
-        served_model=next(iter(served), None),
+        served_model=" and ".join(served) or None,
         base_url=judge.base_url,
         identity=redacted(dict(judge.fields())),
         prompt=PromptFacts(

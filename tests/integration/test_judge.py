@@ -20,7 +20,7 @@ from bench.core.note import Notes
 from bench.datasets import provenance
 from bench.datasets.judgment_rows import read_qrels
 from bench.judging.pool import Pool
-from bench.judging.written import check_scale
+from bench.judging.written import check_scale, write_provenance
 from bench.records.run import Run
 from tests.support import fake_judge
 from tests.support.command import Ended, bench
@@ -287,6 +287,26 @@ def test_a_damaged_line_is_counted_and_asked_again(judging: Judging) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "1 line cannot be read and are asked again" in ended.stderr
     assert len(judging.fake.requests) == PAIRS + 2
+
+
+def test_a_server_that_changes_its_model_is_named_by_all_of_them(judging: Judging) -> None:
+    judging("--depth", "1")
+    answers = judging.folder / "judged" / "answers.jsonl"
+    answers.write_text(answers.read_text().replace("grader-1-2026-01-01", "grader-1-2025-01-01"))
+    judging()
+    assert judging.provenance.served_model == "grader-1-2025-01-01 and grader-1-2026-01-01"
+
+
+def test_a_persons_check_stays_with_the_same_judgments_alone(judging: Judging) -> None:
+    judging("--depth", "1")
+    check = provenance.Agreement(
+        pairs=9, kappa=0.5, low=0.1, high=0.9, weighted=0.6, accuracy=0.7, reviewed="today"
+    )
+    write_provenance(judging.qrels, judging.provenance.model_copy(update={"agreement": check}))
+    judging("--depth", "1")
+    assert judging.provenance.agreement == check
+    judging()
+    assert judging.provenance.agreement is None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is a POSIX signal")

@@ -43,6 +43,7 @@ def test_the_prompt_is_the_published_one_byte_for_byte() -> None:
         ("<think>final score: 3? no</think>\n##final score: 1", 1),
         ("3", 3),
         ("**2**", 2),
+        ("[2].", 2),
     ],
 )
 def test_a_grade_is_read(answer: str, grade: int) -> None:
@@ -66,6 +67,13 @@ def test_a_grade_is_read(answer: str, grade: int) -> None:
         ("##final score: 12", "12 is no grade"),
         ("<think>final score: 3", grades.UNFINISHED),
         ("33", grades.NO_GRADE),
+        ("-1", grades.NO_GRADE),
+        ("\u22121", grades.NO_GRADE),
+        ("<2", grades.NO_GRADE),
+        ("2+", grades.NO_GRADE),
+        ("final score: \u22121", "1 is no grade"),
+        ("final score: 2 and 3", "2 and 3 is no grade"),
+        ("final score: 2; 3", "2; 3 is no grade"),
     ],
 )
 def test_what_is_no_grade_is_none(answer: str, reason: str) -> None:

@@ -226,8 +226,10 @@ def test_the_files_of_a_person_hold_no_grade_and_run_no_text() -> None:
         lambda text: "\ufeff" + text.replace(",", ";"),
         lambda text: text.replace(",", "\t"),
         lambda text: text.replace("p1,2", "p1,2.0"),
+        lambda text: text.replace(",", ";").replace("p1;2", "p1;2,0"),
+        lambda text: text.replace("p2,", f'p2,,"{"long " * 40_000}"'),
     ],
-    ids=["plain", "semicolons", "tabs", "decimals"],
+    ids=["plain", "semicolons", "tabs", "decimals", "decimal commas", "a long document"],
 )
 def test_a_csv_comes_back_as_spreadsheets_write_it(
     tmp_path: Path, rewritten: Callable[[str], str]
