@@ -4,6 +4,7 @@ query is served by what was fitted on the queries of the other folds.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 
@@ -47,13 +48,25 @@ def same_text(text: str) -> str:
     return " ".join(words.normal(text).split())
 
 
+def visible_text(text: str) -> str:
+    """Return what two texts have in common that a reader cannot tell apart: as `same_text`, and
+    without regard to a letter's form (NFKC: full width, ligatures, ß and ss) and to characters that
+    are not seen.
+    """
+    if text.isascii():
+        return same_text(text)
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    seen = "".join(each for each in plain if unicodedata.category(each) != "Cf")
+    return same_text(seen)
+
+
 def refuse_shared(
     training: Mapping[str, str], queries: Mapping[str, str], trained_on: str, name: str
 ) -> None:
     """Raise DataError where queries that something is trained on are also measured: it names them.
 
     Both map ids to texts; `trained_on` and `name` are what messages call their datasets. Queries
-    are the same where their texts are, but for case and white space, whatever their ids.
+    are the same where their texts are as `visible_text` has them, whatever their ids.
     """
     shared = list(_shared(training, queries))
     if not shared:
@@ -79,8 +92,8 @@ def _shared(training: Mapping[str, str], queries: Mapping[str, str]) -> Iterator
     """Yield the ids of each query that both have, in either."""
     by_text: dict[str, str] = {}
     for query_id, text in queries.items():
-        by_text.setdefault(same_text(text), query_id)
+        by_text.setdefault(visible_text(text), query_id)
     for query_id, text in training.items():
-        other = by_text.get(same_text(text))
+        other = by_text.get(visible_text(text))
         if other is not None:
             yield query_id, other

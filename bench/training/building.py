@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bench.core.counting import counted
 from bench.core.progress import Observer
 from bench.datasets.base import Dataset
-from bench.datasets.folds import same_text
+from bench.datasets.folds import visible_text
 from bench.training.lists import DataFacts, TrainingData, TrainingList
 from bench.training.material import Material, material, mined
 from bench.training.mining import Miner
@@ -247,7 +247,7 @@ def _shared(split: Split, source: Material, rows: Sequence[Row]) -> int:
     relevant: set[str] = set()
     for query in split.portions.test:
         texts = split.test_datasets[query.dataset].texts(query.positives)
-        relevant |= set(map(same_text, texts))
+        relevant |= set(map(visible_text, texts))
     relevant.discard("")
     by_place: dict[int, dict[str, None]] = {}
     for row in rows:
@@ -255,5 +255,5 @@ def _shared(split: Split, source: Material, rows: Sequence[Row]) -> int:
     shared: set[str] = set()
     for place, doc_ids in by_place.items():
         texts = source.datasets[place].texts(list(doc_ids))
-        shared |= relevant & set(map(same_text, texts))
+        shared |= relevant & set(map(visible_text, texts))
     return len(shared)

@@ -181,8 +181,15 @@ def gain_of(run: Run, first_stage: str) -> Gain:
         raise RerankerError(f"the trained model was not measured: {_why(run)}")
     if name not in by_row:
         raise RerankerError(f"{name} was not measured: {_why(run)}")
+    bases = {side.trial.dataset: side for side in by_row[name]}
+    lacking = {record.trial.dataset for record in run.records.values()} - {
+        side.trial.dataset for side in by_row[TRAINED] if side.trial.dataset in bases
+    }
+    if lacking:
+        names = ", ".join(sorted(lacking))
+        raise RerankerError(f"{TRAINED} or {name} was not measured on {names}: {_why(run)}")
     for new in by_row[TRAINED]:
-        old = next(side for side in by_row[name] if side.trial.dataset == new.trial.dataset)
+        old = bases[new.trial.dataset]
         pair = paired(new, old, measure, seed=run.seed)
         own, other = new.values(measure), old.values(measure)
         ours += [own[query] for query in pair.deltas]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from bench.core.atomic import whole_folder
 from bench.core.cache_dir import cache_dir
 from bench.core.digest import digest_of
 from bench.core.errors import BenchError, DataError, RerankerError
-from bench.core.kept_folder import alone
+from bench.core.kept_folder import alone, is_intact, seal
 from bench.core.progress import Observer
 from bench.datasets.base import content_hash
 from bench.machine import cpu
@@ -36,32 +37,14 @@ LOG = "training.log"
 same weights differ in their seconds.
 """
 MEASURE = "nDCG@10"
-LIBRARIES = (
-    "sentence-transformers",
-    "transformers",
-    "torch",
-    "accelerate",
-    "datasets",
-    "tokenizers",
-)
 DEV_PAIRS = 32
 """Pairs per forward pass of a check."""
-DECISIVE = (
-    "kind",
-    "loss",
-    "lora",
-    "epochs",
-    "batch",
-    "length",
-    "rate",
-    "warmup",
-    "dropout",
-    "dtype",
-    "checks",
-    "patience",
-    "seed",
-)
-"""The keys of a recipe that decide the weights, given the lists and the base."""
+ELSEWHERE = frozenset(
+    ("name", "description", "base", "data", "dev", "test", "split_by", "leaks", "depth")
+) | {"negatives", "teacher", "fractions"}
+"""The keys of a recipe that decide nothing once there are the lists and the weights of the base."""
+TRAINER = 1
+"""Another number where the same recipe and lists train other weights."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +85,16 @@ def fit(
     folder: Path,
     observer: Observer,
     device: str = "auto",
+    *,
+    fresh: bool = False,
 ) -> Fitted:
     """Train the model of a recipe into a folder, and return what came of it.
 
     A training that was killed goes on from its last checkpoint, next to the folder, and ends with
     the same weights on the same machine; one of another recipe or other data begins anew. A folder
-    that this training has filled before is returned as it is. Raises BenchError where the folder
-    holds anything else.
+    that this training has filled before is returned as it is, and filled anew where its files have
+    changed since. With `fresh` nothing of before is used. Raises BenchError where the folder holds
+    anything else.
     """
     place = resolve_device(device)
     base = Base(recipe, place)
@@ -116,7 +102,12 @@ def fit(
     key = training_key(recipe, data, base)
     workplace = Workplace(folder.with_name(f"{folder.name}.training"), key)
     with alone(cache_dir("training", digest_of(str(folder.resolve()))[:20])):
+        if fresh:
+            _remove(folder, workplace)
         fitted = read_log(folder)
+        if fitted is not None and fitted.key == key and not is_intact(folder):
+            observer.note(f"{recipe.name}: the model's files were changed: it is trained anew")
+            fitted = None
         if fitted is None or fitted.key != key:
             refuse_other(folder)
             fitted = _train(base, data, folder, workplace, key, observer)
@@ -126,8 +117,8 @@ def fit(
 
 def training_key(recipe: Recipe, data: TrainingData, base: Base) -> str:
     """Return what decides the weights of a training, as a digest."""
-    resolved = recipe.resolved()
-    fields = {name: resolved[name] for name in DECISIVE} | {"loss": recipe.objective}
+    fields = {name: value for name, value in recipe.resolved().items() if name not in ELSEWHERE}
+    fields |= {"loss": recipe.objective, "dtype": number_format(recipe, base)}
     rows = (
         (row.query_id, row.query, *row.doc_ids, *row.documents, *map(_exact, row.labels))
         for row in (*data.train, *data.dev)
@@ -140,8 +131,9 @@ def training_key(recipe: Recipe, data: TrainingData, base: Base) -> str:
             "positives": data.positives,
             "dev": judgments,
             "base": base.checkpoint().fields(),
-            "libraries": versions(*LIBRARIES),
+            "libraries": versions(*base.libraries()),
             "device": base.device,
+            "trainer": TRAINER,
         }
     )
 
@@ -158,6 +150,15 @@ def refuse_other(folder: Path) -> None:
 
 def _is_foreign(folder: Path) -> bool:
     return any(folder.iterdir()) and read_log(folder) is None
+
+
+def _remove(folder: Path, workplace: Workplace) -> None:
+    """Remove a model that a training has left, and its checkpoints. Raises BenchError for a folder
+    with anything else in it.
+    """
+    refuse_other(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    workplace.remove()
 
 
 def plan_of(recipe: Recipe, data: TrainingData, base: Base) -> Plan:
@@ -240,9 +241,11 @@ def _train(
                 progress.seconds,
                 plan.device,
                 plan.dtype,
-                versions(*LIBRARIES),
+                versions(*base.libraries()),
             )
             write_log(fitted, new)
+            # whole and as it was written, or trained anew
+            seal(new)
     return fitted
 
 

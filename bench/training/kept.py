@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.core.cache_dir import cache_dir, set_aside
-from bench.core.kept_folder import is_intact, keep, seal
+from bench.core.kept_folder import is_intact, keep
 from bench.core.progress import Observer
 from bench.machine.fingerprint import resolve_device
 from bench.training import leaks
@@ -18,7 +18,7 @@ from bench.training.fractions import subset
 from bench.training.lists import TrainingData
 from bench.training.mining import Miner
 from bench.training.network import Base
-from bench.training.queries import judged
+from bench.training.queries import judged, questions
 from bench.training.recipe import Recipe
 from bench.training.split import Split, split
 from bench.training.teaching import Teacher
@@ -66,7 +66,6 @@ def trained_model(
     known = _stored(folder, key)
     if known is None:
         known = fit(recipe, data, folder / key[:20], observer, device)
-        seal(known.folder)
     return _model(known, recipe, fraction)
 
 
@@ -89,7 +88,11 @@ def refuse_measured(portions: Split, measured: Dataset) -> None:
     """Raise DataError where queries that are trained on, or choose the best step, ask what measured
     ones ask, or where training documents answer these.
     """
-    others = judged([measured]).queries
+    if measured.qrels:
+        others = judged([measured]).queries
+    else:
+        # ranked and not measured, until somebody judges what is ranked
+        others = questions(measured)
     train, dev = portions.portions.train, portions.portions.dev
     leaks.refuse(leaks.leaks(train, others, documents=True), "the suite")
     leaks.refuse(leaks.leaks(dev, others, documents=False), "the suite", "dev")

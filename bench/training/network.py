@@ -27,6 +27,14 @@ from bench.training.recipe import Recipe
 
 EXTRA = "train"
 PACKAGES = ("sentence_transformers", "datasets", "accelerate")
+LIBRARIES = (
+    "sentence-transformers",
+    "transformers",
+    "torch",
+    "accelerate",
+    "datasets",
+    "tokenizers",
+)
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 """The settings of BERT's kind that say which share of its values a network drops in training."""
 
@@ -65,10 +73,20 @@ class Base:
         """The adapter that belongs to the weights."""
         return dict(self.options).get("adapter")
 
+    @property
+    def _has_adapters(self) -> bool:
+        return self.recipe.lora is not None or bool(self.adapter)
+
+    def libraries(self) -> list[str]:
+        """Return the packages whose versions decide the weights."""
+        if self._has_adapters:
+            return [*LIBRARIES, "peft"]
+        return list(LIBRARIES)
+
     def requirements(self) -> list[Requirement]:
         """Return what training needs: packages, a device, weights."""
         requirements: list[Requirement] = [Package(name, EXTRA) for name in PACKAGES]
-        if self.recipe.lora is not None or self.adapter:
+        if self._has_adapters:
             requirements.append(Package("peft", EXTRA))
         requirements += [sentence_transformer.Device(self.device), self.weights]
         if self.adapter:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from bench.core import words
 from bench.core.errors import DataError
 from bench.datasets.base import Dataset, content_hash, render
-from bench.datasets.folds import same_text
+from bench.datasets.folds import visible_text
 
 
 class JudgedQuery(NamedTuple):
@@ -30,7 +30,7 @@ class JudgedQuery(NamedTuple):
     @property
     def key(self) -> str:
         """What two queries that ask the same have in common."""
-        return same_text(self.text)
+        return visible_text(self.text)
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,14 @@ def judged(datasets: Sequence[Dataset]) -> Judged:
     return Judged(datasets, queries, without)
 
 
+def questions(dataset: Dataset) -> list[JudgedQuery]:
+    """Return the queries of a dataset that nobody has judged, without relevant documents."""
+    return [
+        JudgedQuery(0, query_id, query_id, text, {}, (), frozenset())
+        for query_id, text in sorted(dataset.queries.items())
+    ]
+
+
 def _relevant(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     """Return the relevant documents of each judged query that the collection has, the highest
     grades first.
@@ -93,7 +101,7 @@ def _digests(dataset: Dataset, doc_ids: Sequence[str]) -> frozenset[str]:
     """Return a digest of what each document says, but for case and white space; none of blank
     ones.
     """
-    texts = [same_text(text) for text in dataset.texts(doc_ids)]
+    texts = [visible_text(text) for text in dataset.texts(doc_ids)]
     return frozenset(content_hash([(text,)]) for text in texts if text)
 
 
@@ -120,7 +128,7 @@ def tokens(text: str) -> frozenset[str]:
     """Return the words of a text, as the lexical first stage cuts them; single letters and digits
     count, too.
     """
-    return frozenset(_PATTERN.findall(words.normal(text)))
+    return frozenset(_PATTERN.findall(visible_text(text)))
 
 
 _PATTERN = words.compiled(f"{words.TOKEN}|\\w")

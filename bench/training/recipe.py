@@ -122,7 +122,7 @@ class Recipe(Options):
     ltr: Mapping[str, Any] | None = Field(
         None, description="of kind ltr: its options, as a suite has them"
     )
-    epochs: float = Field(2, gt=0, description="passes over the training data")
+    epochs: float = Field(2, gt=0, le=1000, description="passes over the training data")
     batch: int = Field(16, ge=1, description="pairs per step; lists count their documents")
     length: int = Field(256, ge=8, description="tokens per pair, or per text of an encoder")
     rate: float = Field(2e-5, gt=0, description="the largest learning rate")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from bench.training.building import build, forecast
 from bench.training.card import write_card
 from bench.training.comparison import Comparing, Gain
 from bench.training.estimate import Estimate, estimate
-from bench.training.fit import Fitted, fit, refuse_other
+from bench.training.fit import Fitted, fit
 from bench.training.kept import keep_model
 from bench.training.lists import DataFacts, TrainingData
 from bench.training.mining import Miner
@@ -141,10 +140,8 @@ def train(
     with closing(executor):
         portions, data = prepared(recipe, device, watch, executor)
     folder = out / MODEL
-    if fresh:
-        _remove(folder)
     _write_recipe(recipe, out)
-    fitted = fit(recipe, data, folder, watch, device or "auto")
+    fitted = fit(recipe, data, folder, watch, device or "auto", fresh=fresh)
     # it has one whatever becomes of the comparison
     write_card(recipe, data.facts, fitted)
     if recipe.test is None:
@@ -164,12 +161,3 @@ def _write_recipe(recipe: Recipe, out: Path) -> None:
     fields = moved(recipe.resolved(), recipe.base_dir, out)
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     write_atomically(out / RECIPE, text.encode())
-
-
-def _remove(folder: Path) -> None:
-    """Remove a model that a training has left, and its checkpoints. Raises BenchError for a folder
-    with anything else in it.
-    """
-    refuse_other(folder)
-    for path in (folder, folder.with_name(f"{folder.name}.training")):
-        shutil.rmtree(path, ignore_errors=True)

@@ -5,11 +5,13 @@ loads, no pickle, every loss of every kind.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from bench.core.progress import Observer
 from bench.models.weights import file_hash
 from bench.training.checkpoints import CurvePoint, Progress
 from bench.training.estimate import estimate
-from bench.training.fit import begin, dev_check, fit, plan_of, read_log
+from bench.training.fit import begin, dev_check, fit, plan_of, read_log, training_key
 from bench.training.lists import TrainingData, TrainingList
 from bench.training.network import Base
 from bench.training.recipe import LOSSES
@@ -116,6 +118,32 @@ def test_a_filled_folder_is_returned_as_it_is(undisturbed: Path) -> None:
     fitted = made_training.trained(undisturbed)
     assert fitted == read_log(undisturbed)
     assert (undisturbed / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_model_that_was_changed_is_trained_anew(undisturbed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(undisturbed, folder)
+    before = weights(folder)
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    notes = Notes()
+    fit(made_training.recipe(), made_training.data(), folder, notes, "cpu")
+    assert weights(folder) == before
+    assert "were changed" in notes.notes[0]
+
+
+def test_the_key_is_of_everything_that_decides_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def key(**fields: Any) -> str:
+        recipe = made_training.recipe(**fields)
+        return training_key(recipe, made_training.data(), Base(recipe, "cpu"))
+
+    assert key(name="other", depth=9, fractions=[0.5]) == key()
+    lora = {"rank": 2, "merge": False}
+    keys = {key(), key(dtype="bfloat16"), key(lora=lora), key(lora=lora, head="cosine")}
+    assert len(keys) == 4
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"{name} of another day")
+    assert key() not in keys
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:

@@ -16,11 +16,13 @@ from bench.core.errors import DataError
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
 from bench.training import leaks
+from bench.training.kept import refuse_measured
 from bench.training.negatives import choose
 from bench.training.options import Negatives
 from bench.training.portions import parted
 from bench.training.queries import Judged, JudgedQuery, judged, tokens
 from bench.training.similarity import NEAR, near_pairs
+from bench.training.split import Split
 
 WORDS = [f"word{number}" for number in range(18)]
 
@@ -208,3 +210,29 @@ def test_leaks_are_those_of_all_pairs_and_an_error_names_them() -> None:
     assert f"'{first.training.name}'" in str(problem.value)
     assert f"'{first.other.name}' of test" in str(problem.value)
     assert "leaks: drop" in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "who BUILT the stra\u00dfe?",
+        "\uff57\uff48\uff4f built the strasse",
+        "who\u200b built\u00a0the stras\u00adse",
+        "Who built the STRASSE ?!",
+    ],
+)
+def test_a_query_in_another_writing_is_a_leak(text: str) -> None:
+    own = JudgedQuery(0, "q", "q", text, {}, (), frozenset())
+    other = own._replace(text="who built the strasse")
+    assert leaks.leaks([own], [other], documents=False)
+
+
+def test_queries_that_nobody_has_judged_are_compared_by_their_texts() -> None:
+    dataset = made_dataset(1)
+    own = judged([dataset])
+    split = Split(parted(own, 0.2, 0.2, None, 1), [dataset], [dataset], [dataset])
+    texts = {"a": split.portions.train[0].text, "b": "something else entirely"}
+    measured = Dataset("new", dataset.documents, texts, {}, {"id": "new"})
+    with pytest.raises(DataError, match="1 query of training would say beforehand"):
+        refuse_measured(split, measured)
+    refuse_measured(split, Dataset("new", dataset.documents, {"b": texts["b"]}, {}, {"id": "new"}))
