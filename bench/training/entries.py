@@ -17,6 +17,7 @@ from bench.training.recipe import Recipe
 SCORERS = (headers.CLASSIFIER, "ForCausalLM")
 """How the names of architectures end that give a pair a score."""
 ADAPTER = "adapter_config.json"
+RECIPE = "recipe.yaml"
 CURVE = "trained"
 """The reranker that trains on a share of the queries."""
 
@@ -45,9 +46,12 @@ def trained(recipe: Recipe, folder: Path, out: Path) -> Part:
 
 def curve(recipe: Recipe, out: Path) -> list[Part]:
     """Return a row per share of the training queries, the untuned base and the model of all of
-    them included, for the learning curve of the recipe's file.
+    them included: a learning curve by the recipe's file, or by its copy where it has none.
     """
-    path = path_from(Path(recipe.file), out)
+    file = Path(recipe.file)
+    if not file.is_file():
+        file = out / RECIPE
+    path = path_from(file, out)
     shares = [share for share in recipe.fractions if share < 1]
     named = [(UNTUNED, 0.0), *((f"{TRAINED}, {100 * share:g} %", share) for share in shares)]
     return [

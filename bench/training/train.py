@@ -29,7 +29,7 @@ from bench.training.recipe import Recipe
 from bench.training.split import Split, split
 from bench.training.teaching import Bill, Teacher
 
-RECIPE, MODEL = "recipe.yaml", "model"
+MODEL = "model"
 
 
 @dataclass(frozen=True)
@@ -160,4 +160,4 @@ def _write_recipe(recipe: Recipe, out: Path) -> None:
     """Write the recipe with its defaults next to what it makes."""
     fields = moved(recipe.resolved(), recipe.base_dir, out)
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
-    write_atomically(out / RECIPE, text.encode())
+    write_atomically(out / entries.RECIPE, text.encode())
