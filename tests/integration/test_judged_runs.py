@@ -309,7 +309,12 @@ def test_a_person_grades_on_the_page_and_downloads_the_csv(review: Home, tmp_pat
         page.keyboard.press("ArrowLeft")
         assert page.locator("#query").inner_text() == first
         assert page.locator("button[aria-pressed=true]").inner_text().startswith("2")
-        page.reload()
+        # the browser writes what a page keeps a moment later
+        for _ in range(20):
+            page.reload()
+            if page.locator("#progress").inner_text() == "2 graded":
+                break
+            page.wait_for_timeout(250)
         assert page.locator("#progress").inner_text() == "2 graded"
         with page.expect_download() as download:
             page.get_by_role("button", name="Download review.csv").click()
