@@ -147,13 +147,17 @@ def end_to_end(candidates: Candidates, qrels: dict[str, dict[str, int]], rounds:
 
 
 def write_run_file(path: Path, candidates: Candidates) -> None:
-    """Write rankings by falling score."""
+    """Write rankings whose scores fall by steps that single precision tells apart: readers order
+    equal ones in different ways.
+    """
+    rng = np.random.default_rng(1)
     with path.open("w") as file:
-        for query_id, (doc_ids, scores) in candidates.items():
-            rows = sorted(zip(scores.tolist(), doc_ids, strict=True), reverse=True)
+        for query_id, (doc_ids, _) in candidates.items():
+            scores = rng.uniform(0.01, 1, len(doc_ids)).cumsum()[::-1].round(4)
+            rows = zip(doc_ids, scores.tolist(), strict=True)
             file.writelines(
                 f"{query_id} Q0 {doc_id} {rank} {score} random\n"
-                for rank, (score, doc_id) in enumerate(rows, 1)
+                for rank, (doc_id, score) in enumerate(rows, 1)
             )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.datasets import lines
 from bench.ranking import trec_rows
@@ -130,32 +130,11 @@ def pieces(path: Path) -> Iterator[pa.Table | None]:
     """Yield query, document and score of a run as `write_run` writes it, some thousand rows at a
     time; at last None where anything about the file needs a closer look.
     """
-    import pyarrow as pa
-
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            for batch in _reader(stream):
-                yield pa.Table.from_batches([batch])
-    except (pa.ArrowInvalid, OSError):
+        for layout, table in _tables(path):
+            if layout is not trec_rows.TREC:
+                raise Irregular("columns")
+            columns = [table["query_id"], table["doc_id"], table["score"]]
+            yield table.from_arrays(columns, ["query", "document", "score"])
+    except Irregular:
         yield None
-
-
-def _reader(stream: Any) -> Any:
-    """Return pyarrow's reader of a run as `write_run` writes it."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    types = {"query": pa.string(), "document": pa.string(), "score": pa.float64()}
-    return csv.open_csv(
-        stream,
-        read_options=csv.ReadOptions(
-            column_names=["query", "q0", "document", "rank", "score", "tag"],
-            block_size=STRETCH // 2,
-        ),
-        parse_options=csv.ParseOptions(
-            delimiter=" ", quote_char=False, double_quote=False, newlines_in_values=False
-        ),
-        convert_options=csv.ConvertOptions(
-            column_types=types, include_columns=list(types), null_values=[]
-        ),
-    )

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 STRETCH = 100_000
-"""Rows in memory at once while a table is written."""
+"""Rows of a table that are written and read together."""
+PIECE = 5_000
+"""Rows that are Python's objects at once while a table is written."""
 
 
 TEXT, NUMBER, WHOLE = Column("string"), Column("float64"), Column("int64")
@@ -129,9 +131,10 @@ def write_rows(path: Path, table: Table, rows: Iterable[Sequence[Any]]) -> None:
     written.
     """
     with ExitStack() as stack:
-        writer = _writer(stack, path, table)
-        for batch in _batches(table, rows):
-            writer.write_batch(batch)
+        writer = _Writer(stack, path, table)
+        for piece in _pieces(rows):
+            writer.add(piece)
+        writer.end()
 
 
 def write_trials(folder: Path, table: Table, rows: Iterable[Sequence[Any]]) -> set[str]:
@@ -140,18 +143,18 @@ def write_trials(folder: Path, table: Table, rows: Iterable[Sequence[Any]]) -> s
 
     Raises BenchError where one cannot be written, RecordError for a trial that names no file.
     """
-    rows = iter(rows)
-    writers: dict[str, Any] = {}
+    writers: dict[str, _Writer] = {}
     with ExitStack() as stack:
-        while stretch := list(islice(rows, STRETCH)):
+        for piece in _pieces(rows):
             by_trial: dict[str, list[Sequence[Any]]] = {}
-            for row in stretch:
+            for row in piece:
                 by_trial.setdefault(row[0], []).append(row)
             for trial, members in by_trial.items():
                 if trial not in writers:
-                    writers[trial] = _writer(stack, path_of(folder, table, trial), table)
-                for batch in _batches(table, members):
-                    writers[trial].write_batch(batch)
+                    writers[trial] = _Writer(stack, path_of(folder, table, trial), table)
+                writers[trial].add(members)
+        for writer in writers.values():
+            writer.end()
     return set(writers)
 
 
@@ -236,23 +239,50 @@ def _joined(parts: Sequence[pa.Table], table: Table) -> pd.DataFrame:
     return frame
 
 
-def _writer(stack: ExitStack, path: Path, table: Table) -> Any:
-    import pyarrow.parquet as pq
+class _Writer:
+    """Writes one file of a table: STRETCH rows together, which are columns of numbers and texts
+    until then.
+    """
 
-    file = stack.enter_context(whole_file(path))
-    return stack.enter_context(pq.ParquetWriter(file, table.schema, write_page_checksum=True))
+    def __init__(self, stack: ExitStack, path: Path, table: Table) -> None:
+        import pyarrow.parquet as pq
 
+        self._schema = table.schema
+        file = stack.enter_context(whole_file(path))
+        writer = pq.ParquetWriter(file, self._schema, write_page_checksum=True)
+        self._writer = stack.enter_context(writer)
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = 0
 
-def _batches(table: Table, rows: Iterable[Sequence[Any]]) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
+    def add(self, rows: Sequence[Sequence[Any]]) -> None:
+        import pyarrow as pa
 
-    schema = table.schema
-    rows = iter(rows)
-    while stretch := list(islice(rows, STRETCH)):
         arrays = []
-        for cells, kind in zip(zip(*stretch, strict=True), schema.types, strict=True):
+        for cells, kind in zip(zip(*rows, strict=True), self._schema.types, strict=True):
             arrays.append(pa.array(cells, kind))
-        yield pa.record_batch(arrays, schema=schema)
+        self._batches.append(pa.record_batch(arrays, schema=self._schema))
+        self._rows += len(rows)
+        if self._rows >= STRETCH:
+            self._write()
+
+    def end(self) -> None:
+        """Write what waits."""
+        if self._rows:
+            self._write()
+
+    def _write(self) -> None:
+        import pyarrow as pa
+
+        rows = pa.Table.from_batches(self._batches, self._schema)
+        self._batches, self._rows = [], 0
+        self._writer.write_table(rows.unify_dictionaries(), row_group_size=rows.num_rows)
+
+
+def _pieces(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    """Yield PIECE rows at a time."""
+    rows = iter(rows)
+    while piece := list(islice(rows, PIECE)):
+        yield piece
 
 
 def _read(path: Path, table: Table, version: int = 2) -> pa.Table:
