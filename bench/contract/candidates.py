@@ -187,6 +187,17 @@ class Candidates:
         if not isinstance(self.by_query, Compact):
             object.__setattr__(self, "by_query", Compact(self.by_query.items()))
 
+    def length(self, query_id: str) -> int:
+        """Return how many candidates a query has, without making a list of them."""
+        if isinstance(self.by_query, Compact):
+            return self.by_query.length(query_id)
+        return len(self.by_query[query_id].doc_ids)
+
+    @property
+    def lengths(self) -> Iterator[int]:
+        """The number of candidates of each query."""
+        return map(self.length, self.by_query)
+
     @cached_property
     def hash(self) -> str:
         """Return the content hash of query ids and ordered document ids."""

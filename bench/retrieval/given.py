@@ -4,14 +4,12 @@ counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
-from itertools import chain
+from collections.abc import Sequence, Set
 
-from bench.contract.candidates import Candidates, Compact, QueryCandidates, Source
+from bench.contract.candidates import Block, Candidates, Compact, QueryCandidates, Source
 from bench.core.errors import DataError
 from bench.core.note import Code, Notes
 from bench.datasets.base import Dataset
-from bench.ranking.order import count_ties
 from bench.ranking.trec_order import RunContent
 from bench.retrieval.own_document import wanted_of
 
@@ -45,11 +43,12 @@ def candidates_from(
             f"{ours!r})"
         )
     nothing = QueryCandidates((), ())
-    lengths = {query_id: len(run.by_query.get(query_id, nothing).doc_ids) for query_id in query_ids}
+    lengths = dict.fromkeys(query_ids, 0)
+    lengths |= {name: run.by_query.length(name) for name in query_ids if name in run.by_query}
     cut = Compact(
         (query_id, run.by_query.get(query_id, nothing).first(depth)) for query_id in query_ids
     )
-    missing = _missing_documents(cut.values(), dataset, what)
+    missing = _missing_documents(cut.names, dataset, what)
     by_query = cut
     if missing:
         by_query = Compact(
@@ -60,9 +59,9 @@ def candidates_from(
     absent = sum(query_id not in run.by_query for query_id in query_ids)
     notes.add(Code.ABSENT_QUERIES, absent, file=what)
     notes.add(Code.FOREIGN_DOCUMENTS, len(missing), file=what, dataset=dataset.id)
-    emptied = sum(not by_query[query_id].doc_ids for query_id in query_ids if lengths[query_id])
+    emptied = sum(not by_query.length(query_id) for query_id in query_ids if lengths[query_id])
     notes.add(Code.FOREIGN_LISTS, emptied, file=what, dataset=dataset.id)
-    ties = sum(count_ties(ranking.scores) for ranking in cut.values())
+    ties = sum(map(_ties, cut.blocks()))
     notes.add(Code.TIED_CANDIDATES, ties, file=what)
     cut_in_ties = sum(
         _cut_in_a_tie(run.by_query[query_id], depth)
@@ -77,20 +76,28 @@ def candidates_from(
     return Candidates(by_query, depth, source, warnings)
 
 
+def _ties(rankings: Block) -> int:
+    """Return how many documents have the score of a neighbour in their query's ranking."""
+    import numpy as np
+
+    is_equal = rankings.scores[1:] == rankings.scores[:-1]
+    is_equal[rankings.ends[(rankings.ends > 0) & (rankings.ends < len(rankings.scores))] - 1] = (
+        False
+    )
+    return int((np.append(is_equal, False) | np.append(False, is_equal)).sum())
+
+
 def _cut_in_a_tie(ranking: QueryCandidates, depth: int) -> bool:
     return ranking.scores[depth - 1] == ranking.scores[depth]
 
 
-def _missing_documents(
-    rankings: Iterable[QueryCandidates], dataset: Dataset, what: str
-) -> Set[str]:
-    """Return the documents that the collection lacks, none where it has no texts at all. Raises
-    DataError where these are half or more.
+def _missing_documents(wanted: Sequence[str], dataset: Dataset, what: str) -> Set[str]:
+    """Return which of these documents the collection lacks, none where it has no texts at all.
+    Raises DataError where these are half or more.
     """
     # a check that has read the first documents only cannot tell that one is missing
     if not dataset.has_texts or dataset.documents_read is not None:
         return frozenset()
-    wanted = list(dict.fromkeys(chain.from_iterable(ranking.doc_ids for ranking in rankings)))
     missing: list[str] = []
     for start in range(0, len(wanted), BATCH):
         missing += _missing(wanted[start : start + BATCH], dataset)

@@ -40,7 +40,7 @@ class Requests(LateSequence[str, CandidateList]):
             [
                 query_id
                 for query_id in query_ids
-                if query_id in by_query and by_query[query_id].doc_ids
+                if query_id in by_query and candidates.length(query_id)
             ]
         )
         self._dataset = dataset

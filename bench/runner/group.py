@@ -151,7 +151,7 @@ class GroupRun:
             observer = Observer()
         stages: list[StageRecord] = []
         if planned.pipeline is None:
-            pairs = passes(reranker) * sum(len(request.docs) for request in questions.requests)
+            pairs = passes(reranker) * sum(retrieved.candidates.lengths)
             with observer.task(f"scoring with {label}", pairs, "pairs") as advance:
                 scored = score(
                     reranker,

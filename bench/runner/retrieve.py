@@ -67,7 +67,7 @@ def retrieve(
             candidates = candidates_of(stage, dataset, judged, trial.depth)
     finally:
         stage.close()
-    if not any(entry.doc_ids for entry in candidates.by_query.values()):
+    if not any(candidates.lengths):
         raise DataError(
             f"{dataset.id}: none of the {len(judged)} judged queries has a candidate from "
             f"{trial.first_stage}"
@@ -100,7 +100,7 @@ def _unexplained(candidates: Candidates) -> Iterator[Note]:
     """Yield how many queries have no candidates, where the first stage says nothing: ours say why,
     an outsider's need not.
     """
-    without = sum(not entry.doc_ids for entry in candidates.by_query.values())
+    without = sum(not length for length in candidates.lengths)
     if without and not candidates.warnings:
         yield note(Code.NO_CANDIDATES, without)
 

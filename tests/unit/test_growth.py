@@ -26,10 +26,12 @@ from bench.latency.sweep_plan import SETTINGS
 from bench.quality.measures import evaluate
 from bench.quality.query_values import QueryValues, SharedPlaces
 from bench.ranking import trec_rows, trec_stretches
+from bench.ranking.order import count_ties
 from bench.ranking.trec import read_content
 from bench.ranking.trec_order import joined, ordered, ordered_part
 from bench.records import tables
 from bench.records.tables import DEPTHS, PER_QUERY, read_table
+from bench.retrieval.given import _ties
 
 RANKINGS = {
     "q1": QueryCandidates(("d1", "d2"), (2.5, 1.0)),
@@ -279,3 +281,18 @@ def test_an_odd_row_is_left_to_the_closer_look(
     path.write_text("\n".join([*lines, odd, ""]), encoding="utf-8")
     with pytest.raises(trec_stretches.Irregular):
         list(trec_stretches.whole_queries(path))
+
+
+def test_ties_of_a_block_are_those_of_its_rankings() -> None:
+    rng = np.random.default_rng(2)
+    rankings: dict[str, QueryCandidates] = {"q0": QueryCandidates((), ())}
+    for number in range(1, 40):
+        scores = sorted(rng.integers(0, 5, int(rng.integers(0, 7))).tolist(), reverse=True)
+        doc_ids = tuple(f"d{place}" for place in range(len(scores)))
+        rankings[f"q{number}"] = QueryCandidates(doc_ids, tuple(map(float, scores)))
+    expected = sum(count_ties(ranking.scores) for ranking in rankings.values())
+    assert expected > 20
+    assert sum(map(_ties, Compact(rankings.items()).blocks())) == expected
+    lengths = [len(ranking.doc_ids) for ranking in rankings.values()]
+    own = Candidates(rankings, 9, {})
+    assert list(own.lengths) == lengths
