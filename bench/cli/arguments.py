@@ -95,6 +95,11 @@ def count_option(name: str, default: int, help: str) -> Callable[[Command], Comm
     return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=help)
 
 
+def own_options(help: str) -> Callable[[Command], Command]:
+    """Return the option whose pairs `options_of` reads."""
+    return click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help=help)
+
+
 def options_of(pairs: tuple[str, ...]) -> dict[str, Any]:
     """Return the options of KEY=VALUE pairs, each value read as a suite would read it; a text that
     YAML takes for a mapping stays a text.

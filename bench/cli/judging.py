@@ -16,6 +16,7 @@ from bench.cli.arguments import (
     count_option,
     form_option,
     options_of,
+    own_options,
     quiet_option,
     run_argument,
 )
@@ -77,14 +78,9 @@ class Body(click.ParamType[dict[str, Any]]):
     "--prompt", type=PATH, help="A file with {query} and {passage}. Default: UMBRELA's prompt."
 )
 @click.option("--base-url", help="Address of the server. Default: OpenAI's.")
-@click.option(
-    "--option",
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Of the server, as of a hosted reranker: api_key_env, concurrency, requests_per_minute, "
-    "tokens_per_minute, retries, timeout_s; or of the local model.",
+@own_options(
+    "Of the server, as of a hosted reranker: api_key_env, concurrency, requests_per_minute, "
+    "tokens_per_minute, retries, timeout_s; or of the local model."
 )
 @click.option(
     "--body", type=Body(), help="JSON object: further fields of a request; null takes one away."

@@ -13,6 +13,7 @@ from bench.cli.arguments import (
     device_option,
     form_option,
     options_of,
+    own_options,
     quiet_option,
 )
 from bench.cli.console import echo, open_observer, warn
@@ -30,14 +31,7 @@ ACCUSED = 1
 @click.command()
 @click.argument("target", metavar="SUITE|RERANKER")
 @click.option("--reranker", metavar="NAME", help="One reranker of the suite. Default: all of them.")
-@click.option(
-    "--option",
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="An option of RERANKER, as in a suite.",
-)
+@own_options("An option of RERANKER, as in a suite.")
 @click.option(
     "--probe", "names", multiple=True, metavar="NAME", help="A probe, repeatable. Default: all."
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.arguments import PATH, RUN, count_option, options_of
+from bench.cli.arguments import PATH, RUN, count_option, options_of, own_options
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -55,14 +55,7 @@ SUITES = (".yaml", ".yml", ".json")
     "it learned of all judged queries.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option(
-    "--option",
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="An option of the reranker, as in a suite.",
-)
+@own_options("An option of the reranker, as in a suite.")
 @click.option(
     "--alias",
     "aliases",
