@@ -62,7 +62,8 @@ def seal(folder: Path) -> None:
     digests = {
         path.relative_to(folder).as_posix(): file_digest(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        # of a copied folder the manifest is there, and written anew
+        if path.is_file() and path != folder / MANIFEST
     }
     (folder / MANIFEST).write_text(json.dumps(digests), encoding="utf-8")
 

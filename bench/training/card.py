@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bench.catalogue import entries
 from bench.core.atomic import write_atomically
 from bench.core.counting import counted, percent
+from bench.core.redaction import redacted, without_places
 from bench.core.version import version
 from bench.models import hub
 from bench.training.fit import MEASURE, Fitted
@@ -149,8 +150,18 @@ TRAINED = "trained"
 def test_data(recipe: Recipe) -> str:
     """Return the names of the datasets that test queries are from."""
     if recipe.test is not None and recipe.test.dataset is not None:
-        return recipe.test.dataset.name
-    return ", ".join(part.name for part in recipe.data)
+        return str(_for_others(recipe.test.dataset.name))
+    return training_data(recipe)
+
+
+def training_data(recipe: Recipe) -> str:
+    """Return the names of the datasets that it was trained on."""
+    return ", ".join(str(_for_others(part.name)) for part in recipe.data)
+
+
+def _for_others(data: Any) -> Any:
+    """Return plain data of a recipe without its secrets and the folders of this machine."""
+    return without_places(redacted(data))
 
 
 def _summary(recipe: Recipe, base: Base) -> str:
@@ -158,7 +169,7 @@ def _summary(recipe: Recipe, base: Base) -> str:
     how = "all weights" if recipe.lora is None else f"low-rank adapters of rank {recipe.lora.rank}"
     text = (
         f"{article} {recipe.kind} trained from {_base_name(base)} ({how}) on judged queries of "
-        f"{', '.join(part.name for part in recipe.data)} with rerank-bench {version()}."
+        f"{training_data(recipe)} with rerank-bench {version()}."
     )
     if recipe.description:
         text = f"{recipe.description}\n\n{text}"
@@ -176,7 +187,7 @@ def _use(recipe: Recipe, base: Base) -> str:
     folder = f"path/to/{recipe.name}"
     code = USES[recipe.kind].format(folder=folder)
     label = base.weights.label
-    is_apart = recipe.kind == "cross-encoder" and base.options.head == "cosine"
+    is_apart = recipe.kind == "cross-encoder" and base.head == "cosine"
     if is_apart:
         code = APART.format(base=label, folder=folder)
     entry = f"- {KINDS[recipe.kind].backend}: {{model: {folder}}}"
@@ -223,7 +234,7 @@ def _training(recipe: Recipe, base: Base, facts: DataFacts, fitted: Fitted) -> s
     negatives = [f"{facts.hard} hard", f"{facts.easy} random"]
     rows: list[Row] = [
         ("base", " ".join(filter(None, (base.weights.label, checkpoint.revision)))),
-        ("data", ", ".join(part.name for part in recipe.data)),
+        ("data", training_data(recipe)),
         ("queries", f"{facts.queries} to train on, {facts.dev_queries} to choose the best step"),
         ("pairs", f"{facts.pairs}: {facts.positives} positive, {', '.join(negatives)} negatives"),
         ("negatives from", _negatives(recipe)),
@@ -298,12 +309,12 @@ def _recipe(recipe: Recipe, base: Base) -> str:
     fields = recipe.resolved()
     if Path(str(fields["base"])).is_absolute():
         fields["base"] = base.weights.label
-    text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(_for_others(fields), sort_keys=False, allow_unicode=True)
     return f"## Recipe\n\n```yaml\n{text}```"
 
 
 def _limits(recipe: Recipe, facts: DataFacts, gain: Measured | None) -> str:
-    data = ", ".join(part.name for part in recipe.data)
+    data = training_data(recipe)
     lines = [
         f"Trained on {counted(facts.queries, 'query')} of {data} alone: nothing is known of other "
         "domains and languages, where it may have lost what its base knew.",

@@ -20,6 +20,7 @@ from bench.core.errors import RerankerError
 from bench.core.filenames import file_stem
 from bench.core.options import as_mapping
 from bench.core.progress import Observer
+from bench.core.redaction import redacted
 from bench.datasets.base import Dataset
 from bench.quality import statistics
 from bench.quality.statistics import Difference, Estimate
@@ -29,6 +30,7 @@ from bench.suite import suite as suites
 from bench.suite.moved import moved
 from bench.suite.naming import display_name
 from bench.suite.nested import options_for
+from bench.suite.suite import Suite
 from bench.training.queries import JudgedQuery
 from bench.training.recipe import Recipe
 from bench.training.split import Split
@@ -71,12 +73,7 @@ class Comparing:
         """Return what the row named `trained` gains, from a run over the test queries. Paths in
         `rows` are as seen from `out`. Raises RerankerError where that row has failed.
         """
-        fields = suite_fields(recipe, split, rows, self.out)
-        text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
-        write_atomically(self.out / SUITE, text.encode())
-        suite = suites.load(self.out / SUITE)
-        if self.on is not None:
-            suite = suite.with_executor(self.on)
+        suite = self.suite(recipe, split, rows)
         run = loop.run(
             suite,
             out=self.out / RUNS,
@@ -87,6 +84,21 @@ class Comparing:
             command=self.command,
         )
         return gain_of(run, display_name(recipe.first_stage))
+
+    def suite(self, recipe: Recipe, split: Split, rows: Sequence[Part]) -> Suite:
+        """Return the suite of a comparison, and write its file."""
+        fields = suite_fields(recipe, split, rows, self.out)
+        path = self.out / SUITE
+        # the file is without secrets, the run needs them
+        write_atomically(path, _text(redacted(fields)).encode())
+        suite = suites.parse(_text(fields), str(path), path.resolve().parent)
+        if self.on is not None:
+            return suite.with_executor(self.on)
+        return suite
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True)
 
 
 def suite_fields(recipe: Recipe, split: Split, rows: Sequence[Part], out: Path) -> dict[str, Any]:

@@ -74,6 +74,11 @@ class Base:
         return dict(self.options).get("adapter")
 
     @property
+    def head(self) -> str | None:
+        """How a cross-encoder comes to its scores; None of weights of another kind."""
+        return dict(self.options).get("head")
+
+    @property
     def _has_adapters(self) -> bool:
         return self.recipe.lora is not None or bool(self.adapter)
 
@@ -141,7 +146,7 @@ class Base:
 
     def _is_to_be_completed(self) -> bool:
         """Return whether the base has an adapter, or a head that its weights do not come with."""
-        return bool(self.adapter) or self.options.head == "cosine"
+        return bool(self.adapter) or self.head == "cosine"
 
     def _attention(self) -> str | None:
         """Return the attention kernel: written out it trains fastest on a CPU, as measured."""

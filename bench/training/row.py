@@ -26,6 +26,7 @@ from bench.core.digest import digest_of
 from bench.core.errors import RerankerError, SuiteError
 from bench.core.options import option
 from bench.core.progress import watcher
+from bench.core.redaction import without_places
 from bench.datasets.families import families_of
 from bench.models.tiny import is_tiny
 from bench.rerankers.base import BaseReranker
@@ -136,7 +137,7 @@ class TrainedReranker(BaseReranker):
         if self.state is None or not self.options.fraction:
             return None
         facts = self.state.facts
-        names = ", ".join(part.label for part in self.recipe.data)
+        names = ", ".join(str(without_places(part.label)) for part in self.recipe.data)
         return Learned(
             key=self.state.key,
             model=self.recipe.kind,

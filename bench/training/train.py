@@ -9,7 +9,11 @@ from pathlib import Path
 import yaml
 
 from bench.core.atomic import write_atomically
+from bench.core.cache_dir import cache_dir
+from bench.core.digest import digest_of
+from bench.core.kept_folder import alone
 from bench.core.progress import Observer
+from bench.core.redaction import redacted
 from bench.machine.fingerprint import resolve_device
 from bench.scoring import executors
 from bench.scoring.engine import HERE
@@ -125,8 +129,22 @@ def train(
 
     A training that was interrupted goes on; with `fresh` it begins anew. Shares of the training
     queries, where the recipe has `fractions`, are rows of the comparison. Raises BenchError where
-    it cannot be trained, or has no values on the test queries.
+    it cannot be trained, or has no values on the test queries. Another process that trains into
+    `out` is waited for: what is compared is what was trained.
     """
+    with alone(cache_dir("training", digest_of(str(out.resolve()))[:20])):
+        return _train(recipe, out, device, fresh, observer, command, on)
+
+
+def _train(
+    recipe: Recipe,
+    out: Path,
+    device: str | None,
+    fresh: bool,
+    observer: Observer | None,
+    command: str,
+    on: str | None,
+) -> Trained:
     watch = observer or Observer()
     executor = HERE if on is None else executors.named(on)
     executor.check()
@@ -157,7 +175,7 @@ def train(
 
 
 def _write_recipe(recipe: Recipe, out: Path) -> None:
-    """Write the recipe with its defaults next to what it makes."""
-    fields = moved(recipe.resolved(), recipe.base_dir, out)
+    """Write the recipe with its defaults, and without its secrets, next to what it makes."""
+    fields = redacted(moved(recipe.resolved(), recipe.base_dir, out))
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
     write_atomically(out / entries.RECIPE, text.encode())

@@ -8,10 +8,16 @@ from typing import NamedTuple
 import pytest
 from huggingface_hub import ModelCard
 
+from bench.contract.part import Part
+from bench.core.progress import Observer
 from bench.quality.statistics import Difference, Estimate
 from bench.training.card import card, shown_points, spark, write_card
 from bench.training.checkpoints import CurvePoint
+from bench.training.comparison import Comparing
 from bench.training.fit import Fitted
+from bench.training.portions import Portions
+from bench.training.split import Split
+from bench.training.train import _write_recipe
 from tests.support import made_training
 
 CURVE = [CurvePoint(10, 1.5, 0.5), CurvePoint(20, 1.0, 0.625), CurvePoint(30, 0.75, 0.6)]
@@ -86,3 +92,27 @@ def test_a_long_curve_is_shown_with_its_best_and_its_end(count: int) -> None:
 
 def test_bars_of_a_flat_curve_are_flat() -> None:
     assert spark([0.5, 0.5]) == "▁▁"
+
+
+def test_neither_secrets_nor_folders_of_this_machine_are_on_it(tmp_path: Path) -> None:
+    (tmp_path / "tickets").mkdir()
+    address = "https://user:pass-word-1@host.example/v1"
+    recipe = made_training.recipe(
+        data=f"files:{tmp_path}/tickets",
+        test=0.2,
+        loss="margin-mse",
+        teacher={"listwise-server": {"model": "m", "base_url": address}},
+    )
+    text = card(recipe, made_training.data().facts, fitted(), gain(0.05))
+    assert str(tmp_path) not in text
+    assert "files:tickets" in text
+    assert "pass-word-1" not in text
+    _write_recipe(recipe, tmp_path)
+    assert "pass-word-1" not in (tmp_path / "recipe.yaml").read_text()
+    stages = ["bm25", {"listwise-server": {"model": "m", "base_url": address}}]
+    mined = made_training.recipe(negatives={"from": stages}, test="embedded:everyday")
+    comparing = Comparing(tmp_path, "cpu", Observer())
+    nothing = Split(Portions([]), [], [], [])
+    suite = comparing.suite(mined, nothing, [Part("word-overlap", {"name": "trained"})])
+    assert suite.pipelines[0].stages[1].options["base_url"] == address
+    assert "pass-word-1" not in (tmp_path / "comparison.yaml").read_text()
