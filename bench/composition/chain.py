@@ -21,8 +21,13 @@ class Chain:
         return self.line()
 
     def line(self, share: str | None = None) -> str:
-        """Return the same, with these words for the share of a blend where some are given."""
-        parts = [f"{self.first}:{self.depth}"]
+        """Return the same, with these words for the share of a blend, or where there is none for
+        that of the first of two lists in a hybrid, where some are given.
+        """
+        first = self.first
+        if share is not None and not any(step.work.has_share for step in self.steps):
+            first = first.replace(",", f" {share},", 1)
+        parts = [f"{first}:{self.depth}"]
         for step in self.steps:
             keep = ""
             if step.keep is not None:

@@ -20,7 +20,8 @@ from bench.composition.composed import (
 )
 from bench.composition.entries import chain_of, entries
 from bench.composition.grammar import read
-from bench.composition.grid import blends, grid
+from bench.composition.grid import blends, grid, hybrids_to_tune, over_hybrid
+from bench.composition.hybrids import Fusion
 from bench.composition.measuring import PerMeasure
 from bench.composition.own import own_pipelines
 from bench.composition.prices import RowPrice, price_of, row_price
@@ -35,7 +36,7 @@ from bench.records.measure import resolve_measure
 from bench.records.run import Run
 
 SHARES = tuple(number / 10 for number in range(11))
-"""The shares of a reranker that a blend is tuned over."""
+"""The shares of a reranker that a blend is tuned over, and of the first list that a hybrid is."""
 
 
 def compose(
@@ -86,6 +87,7 @@ class Composing:
         composed = list(self._measured(chains, refuse=bool(pipelines)))
         if tuned and not pipelines:
             composed += self.tuned_blends()
+            composed += self.tuned_hybrids()
         within = [pipeline for pipeline in composed if self.limits.fit(pipeline)]
         return Composition(
             self.dataset.dataset,
@@ -139,11 +141,38 @@ class Composing:
                 ]
             except NotStored:
                 continue
-            yield self._blended(chain, by_share, halves)
+            yield self._tuned(chain.with_share(0.5), by_share, halves)
 
-    def _blended(
-        self, chain: Chain, by_share: Sequence[PerMeasure], halves: Sequence[int]
+    def tuned_hybrids(self) -> Iterator[ComposedPipeline]:
+        """Yield the sums of the z-scores of two first stages, alone and reranked, each query by the
+        share of the first list that was best on the other half.
+        """
+        halves = self._halves()
+        if halves is None:
+            return
+        # weighted ones are added while the others are walked over
+        for hybrid in list(hybrids_to_tune(self.dataset)):
+            members = [group.first for group in hybrid.members]
+            weighted = [
+                self.dataset.add_hybrid(members, Fusion("weighted", (share, 1 - share)))
+                for share in SHARES
+            ]
+            for chain in over_hybrid(self.dataset, hybrid):
+                try:
+                    by_share = [
+                        self.dataset.measuring.values(replace(chain, first=name))
+                        for name in weighted
+                    ]
+                except NotStored:
+                    continue
+                yield self._tuned(chain, by_share, halves)
+
+    def _tuned(
+        self, own: Chain, by_share: Sequence[PerMeasure], halves: Sequence[int]
     ) -> ComposedPipeline:
+        """Return a pipeline by the values of its shares: each query by the one that was best on the
+        other half. `own` is the pipeline at equal shares, whose times and price are those of all.
+        """
         import numpy as np
 
         fold = np.asarray(halves)
@@ -156,7 +185,6 @@ class Composing:
             shares.append(SHARES[best])
             for name in values:
                 values[name][fold == half] = by_share[best][name][fold == half]
-        own = chain.with_share(0.5)
         (pipeline,) = self._pipelines([(own, values)])
         sizes = (int((fold == 0).sum()), int((fold == 1).sum()))
         return replace(pipeline, tuning=Tuning((shares[0], shares[1]), sizes, tuple(halves)))

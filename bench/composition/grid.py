@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations, permutations
 
 from bench.composition.chain import Chain
-from bench.composition.hybrids import EQUAL
+from bench.composition.hybrids import EQUAL, Hybrid
 from bench.composition.rules import SkipRule
 from bench.composition.stored import Stored
 from bench.composition.works import BEFORE, Fuse, Rank, Skip, Step
@@ -37,6 +37,20 @@ def blends(dataset: Stored, ladder: Sequence[int] = LADDER) -> Iterator[Chain]:
         for depth in depths(stage.depth, ladder):
             for row in exact:
                 yield Chain(name, depth, (Step(Fuse((row, BEFORE), "weighted")),))
+
+
+def hybrids_to_tune(dataset: Stored) -> Iterator[Hybrid]:
+    """Yield the sums of z-scores of each two first stages, whose weights are to be tuned."""
+    for hybrid in dataset.hybrids.values():
+        if len(hybrid.members) == 2 and hybrid.fusion == EQUAL[1] and hybrid.at is None:
+            yield hybrid
+
+
+def over_hybrid(dataset: Stored, hybrid: Hybrid) -> Iterator[Chain]:
+    """Yield a hybrid alone, and each row that scores single documents over it."""
+    yield Chain(hybrid.name, hybrid.width)
+    for row in _pointwise(dataset):
+        yield Chain(hybrid.name, hybrid.width, (Step(Rank(row)),))
 
 
 def depths(deepest: int, ladder: Sequence[int]) -> list[int]:

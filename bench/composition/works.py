@@ -88,6 +88,11 @@ class Work(ABC):
     def apply(self, arithmetic: Arithmetic, orders: Orders, name: object) -> Orders:
         """Return the orders after it, all documents handed on that it got."""
 
+    @property
+    def has_share(self) -> bool:
+        """Whether it is a blend, with a share of its row."""
+        return False
+
     def with_share(self, share: float) -> Work:
         """Return a blend with this share of its row. Raises TypeError for what is no blend."""
         raise TypeError(f"{self.written()} is no blend")
@@ -217,6 +222,10 @@ class Fuse(Work):
 
     def apply(self, arithmetic: Arithmetic, orders: Orders, name: object) -> Orders:
         return arithmetic.fused(orders, self, name)
+
+    @property
+    def has_share(self) -> bool:
+        return BEFORE in self.of
 
     def with_share(self, share: float) -> Work:
         return replace(self, weights=(share, 1 - share))

@@ -198,8 +198,8 @@ def sentences(composition: Composition, count: int, limit: int | None) -> Iterat
         yield f"Not timed: {', '.join(composition.untimed)}."
     if any(pipeline.tuning for pipeline in composition.pipelines):
         yield (
-            "Shares of blends were chosen on one half of the queries and are reported on the "
-            "other, for both halves."
+            "Shares of blends and hybrids were chosen on one half of the queries and are reported "
+            "on the other, for both halves."
         )
     if composition.beyond:
         yield f"Outside the limits, or not known to be inside: {composition.beyond} pipelines."

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -413,3 +414,39 @@ def test_a_row_without_scores_of_its_candidates_is_left_out_with_the_reason(list
     assert not [chain for chain in grid(dataset) if "ltr" in chain.rows]
     with pytest.raises(NotStored, match="its own candidates"):
         dataset.measuring.values(read("bm25:15 > ltr", dataset))
+
+
+def test_weighted_hybrids_are_tuned_on_one_half_of_the_queries_for_the_other(lists: Run) -> None:
+    """By a brute force over the shares, each composed as a line of its own."""
+    (composition,) = bench.compose(lists)
+    tuned = {
+        str(pipeline.chain): pipeline
+        for pipeline in composition.pipelines
+        if pipeline.tuning is not None
+        and pipeline.chain.first.startswith("z-score(")
+        and "blend" not in str(pipeline.chain)
+    }
+    hybrid = "z-score(bm25, b2):15"
+    assert set(tuned) == {hybrid, f"{hybrid} > red", f"{hybrid} > word-overlap"}
+    (dataset,) = stored(lists)
+    for line, pipeline in tuned.items():
+        assert pipeline.tuning is not None
+        rest = line.removeprefix(hybrid)
+        by_share = [
+            dataset.measuring.values(
+                read(f"z-score(bm25 {share / 10:g}, b2 {1 - share / 10:g}):15{rest}", dataset)
+            )["nDCG@10"]
+            for share in range(11)
+        ]
+        half = np.array(pipeline.tuning.half_of)
+        for number in (0, 1):
+            means = [values[half != number].mean() for values in by_share]
+            best = int(np.argmax(means))
+            assert pipeline.tuning.shares[number] == best / 10
+            own = pipeline.values["nDCG@10"][half == number]
+            assert own.tolist() == by_share[best][half == number].tolist()
+        low, high = sorted(pipeline.tuning.shares)
+        words = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        assert pipeline.name == f"z-score(bm25 {words}, b2):15{rest}"
+    untuned = bench.compose(lists, tuned=False)
+    assert all(pipeline.tuning is None for pipeline in untuned[0].pipelines)
