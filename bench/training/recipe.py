@@ -145,7 +145,7 @@ class Recipe(Options):
     patience: int | None = Field(
         3, ge=1, description="checks without a better dev nDCG@10 after which it stops; null: never"
     )
-    seed: int = Field(42, ge=0, description="seeds portions, negatives and training")
+    seed: int = Field(42, ge=0, lt=2**32, description="seeds portions, negatives and training")
     fractions: tuple[float, ...] = Field(
         (),
         description="shares of the training queries for a learning curve, such as [.1, .25, .5, 1]",

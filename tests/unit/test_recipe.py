@@ -137,3 +137,9 @@ def test_a_recipe_needs_a_base_and_an_ltr_none() -> None:
             read(f"{LTR}{idle}\n")
     with pytest.raises(SuiteError, match=r"ltr\.train"):
         read(LTR.replace("model: linear", "train: embedded:everyday"))
+
+
+@pytest.mark.parametrize("line", ["epochs: .inf", "epochs: 1.0e+30", "seed: 4294967296"])
+def test_what_no_training_could_end_or_begin_with_is_refused(line: str) -> None:
+    with pytest.raises(SuiteError, match=f"recipe.yaml:.*{line.partition(':')[0]}"):
+        read(f"{PLAIN}{line}\n")
