@@ -61,9 +61,7 @@ def test_the_demo_says_why_its_cross_encoder_does_not_beat_the_bi_encoder(quicks
     assert not any("comes level" in note for note in notes["minilm-bi-encoder"])
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "bench/models/adapters/everyday-cosine/card.md"]
-)
+@pytest.mark.parametrize("page", ["README.md", "bench/models/adapters/everyday-cosine/card.md"])
 def test_the_published_figures_are_the_ones_measured(quickstart: Run, page: str) -> None:
     """To two decimals: other processors and library versions round differently."""
     text = (ROOT / page).read_text(encoding="utf-8")
