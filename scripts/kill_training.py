@@ -3,8 +3,8 @@
     python scripts/kill_training.py                         # tiny weights, about five minutes
     python scripts/kill_training.py recipe.yaml --kills 10
 
-Each kill is SIGKILL to `rerank-bench train`, at a moment drawn between the first step that follows
-the last checkpoint and the end of the training. Exits 1 where the weights differ.
+Each kill is SIGKILL to `rerank-bench train`, up to half a second after it has written another
+checkpoint, so that each goes on from the one before. Exits 1 where the weights differ.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from bench.models.weights import file_hash
 RECIPE = """
 name: killed
 base: tiny:bert-cross-encoder
-data: embedded:everyday-train
+data: {"embedded:everyday-train": {queries: 50}}
 dev: 0.2
 leaks: drop
-epochs: 40
-batch: 16
+epochs: 30
+batch: 32
 length: 64
 rate: 1.0e-3
 checks: 1
 patience: null
-depth: 20
+depth: 10
 negatives: {from: bm25, per_query: 5}
 """
 LATEST = 600
@@ -51,7 +51,9 @@ def main() -> int:
         undisturbed, killed = folder / "undisturbed", folder / "killed"
         started = time.monotonic()
         wait(start(recipe, undisturbed, arguments.device))
-        print(f"undisturbed: {time.monotonic() - started:.0f} s, {weights(undisturbed)}")
+        print(
+            f"undisturbed: {time.monotonic() - started:.0f} s, {weights(undisturbed)}", flush=True
+        )
         kills = 0
         while kills < arguments.kills:
             process = start(recipe, killed, arguments.device)
@@ -60,7 +62,7 @@ def main() -> int:
                 print("the training ended before the next kill: give it more epochs")
                 return 1
             kills += 1
-            print(f"kill {kills}: checkpoints {step}")
+            print(f"kill {kills}: {', '.join(step)}", flush=True)
         wait(start(recipe, killed, arguments.device))
         print(f"killed {kills} times: {weights(killed)}")
         same = weights(killed) == weights(undisturbed)

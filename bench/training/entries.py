@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ SCORERS = (headers.CLASSIFIER, "ForCausalLM")
 """How the names of architectures end that give a pair a score."""
 ADAPTER = "adapter_config.json"
 RECIPE = "recipe.yaml"
+TOKENIZER = "tokenizer_config.json"
 CURVE = "trained"
 """The reranker that trains on a share of the queries."""
 
@@ -36,10 +38,15 @@ def untuned(recipe: Recipe, out: Path) -> Part:
 
 
 def trained(recipe: Recipe, folder: Path, out: Path) -> Part:
-    """Return a trained model folder as a row; an adapter alone goes with its base."""
+    """Return a trained model folder as a row; an adapter alone goes with its base, and with the
+    length that it was trained at.
+    """
     path = path_from(folder, out)
     if (folder / ADAPTER).is_file():
-        options = {"name": TRAINED, "model": _weights(recipe), "adapter": path, **_head(recipe)}
+        options: dict[str, Any] = {"name": TRAINED, **_weights(recipe), "adapter": path}
+        options |= _head(recipe)
+        tokenizer = json.loads((folder / TOKENIZER).read_text(encoding="utf-8"))
+        options["max_length"] = tokenizer["model_max_length"]
         return Part(recipe.kind, moved(options, recipe.base_dir, out))
     return Part(recipe.kind, {"name": TRAINED, "model": path})
 
@@ -71,13 +78,13 @@ def _head(recipe: Recipe) -> dict[str, str]:
     return {"head": head}
 
 
-def _weights(recipe: Recipe) -> str:
-    """Return the weights of a base: what a suite names as the model."""
+def _weights(recipe: Recipe) -> dict[str, Any]:
+    """Return the weights of a base as a suite names them."""
     base = str(recipe.base)
     entry = entries.load().get(base)
     if entry is None:
-        return base
-    return str(entry.options["model"])
+        return {"model": base}
+    return {key: entry.options[key] for key in ("model", "revision") if key in entry.options}
 
 
 def _has_head(recipe: Recipe, base: str) -> bool:

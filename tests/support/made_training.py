@@ -110,13 +110,14 @@ def _train_into_a_checkpoint(folder: Path, fields: Mapping[str, Any], step: int)
 
 
 def killed(folder: Path, step: int, *, while_saving: bool = False, **fields: Any) -> int | None:
-    """Train in another process that is killed at a step, and return its exit code."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["tests.support.made_training", "sentence_transformers"])
+    """Train in another process that is killed at a step, and return its exit code. It is forked off
+    this one, whose libraries are imported: torch must have one thread, as in workers of its own.
+    """
+    context = get_context("fork")
     work = _train_into_a_checkpoint if while_saving else _train_until
     process = context.Process(target=work, args=(folder, fields, step))
     process.start()
-    process.join(120)
+    process.join(600)
     if process.is_alive():
         process.kill()
         process.join()
