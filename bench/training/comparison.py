@@ -185,10 +185,11 @@ def gain_of(run: Run, first_stage: str) -> Gain:
     values: dict[str, list[float]] = {}
     ours: list[float] = []
     theirs: list[float] = []
-    name = UNTUNED
+    name = FIRST_STAGE
     by_row = _sides(run, first_stage)
-    if UNTUNED not in by_row:
-        name = FIRST_STAGE
+    # a base that failed is no reason to compare with something else
+    if any(status.trial.reranker == UNTUNED for status in run.info.trials):
+        name = UNTUNED
     if TRAINED not in by_row:
         raise RerankerError(f"the trained model was not measured: {_why(run)}")
     if name not in by_row:

@@ -16,7 +16,7 @@ import yaml
 import bench
 from bench.comparison.learning_curves import learning_curves
 from bench.contract.stage import Reranker
-from bench.core.errors import DataError, SuiteError
+from bench.core.errors import DataError, RerankerError, SuiteError
 from bench.core.progress import Advance, Observer
 from bench.reports.sections.learning_curves import sentence
 from bench.reports.trained import sentences
@@ -24,6 +24,7 @@ from bench.scoring.executors.here import Here
 from bench.scoring.job import Answer, Job
 from bench.training import recipe as recipes
 from bench.training import train as training
+from bench.training.comparison import gain_of
 from bench.training.network import Base
 from bench.training.queries import tokens
 from bench.training.recipe import Recipe
@@ -151,6 +152,16 @@ def test_the_command_ends_with_the_gain_over_the_base(
     portions, _ = training.prepared(kept, "cpu", Observer())
     tested = (out / "test-queries-data.txt").read_text().split()
     assert sorted(tested) == sorted(query.query_id for query in portions.portions.test)
+
+
+def test_a_base_that_was_not_measured_is_no_reason_to_compare_with_something_else(
+    place: Path, trained: tuple[str, str]
+) -> None:
+    run = bench.load(place / json.loads(trained[1])["comparison"]["run"])
+    [untuned] = [key for key, own in run.records.items() if own.trial.reranker == "untuned"]
+    del run.records[untuned]
+    with pytest.raises(RerankerError, match="untuned was not measured"):
+        gain_of(run, "bm25")
 
 
 def test_fractions_are_rows_of_the_comparison_and_nothing_is_trained_twice(place: Path) -> None:
