@@ -5,16 +5,13 @@ beginnings of some.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-
-import yaml
 
 from bench import datasets
 from bench.core.errors import RecordError
 from bench.datasets.base import Dataset
 from bench.judging.pool import Pool
 from bench.records.run import Run
-from bench.suite import suite
+from bench.runner.rebuilding import stored_suite
 from bench.suite.naming import display_name
 
 TEXTS = ("corpus_hash", "queries_hash")
@@ -26,9 +23,7 @@ def collection_of(run: Run, pool: Pool) -> Dataset:
     texts are not those that were ranked.
     """
     info = run.info
-    stored = suite.parse(
-        yaml.safe_dump(info.resolved), str(run.folder / "run.json"), Path(info.base_dir)
-    )
+    stored = stored_suite(run)
     part = next((part for part in stored.datasets if display_name(part) == pool.dataset), None)
     if part is None:
         raise RecordError(f"{run.folder}: its suite has no dataset {pool.dataset} any more")

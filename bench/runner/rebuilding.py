@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from bench.contract.trial import Trial
-from bench.core.errors import RecordError, RerankerError
+from bench.core.errors import RecordError, RerankerError, SuiteError
 from bench.core.options import deciding
 from bench.core.redaction import HIDDEN
 from bench.records.folder import RunFolder
@@ -66,16 +66,25 @@ def stored_suite(run: RunFolder) -> Suite:
     """
     info = run.info
     text, source = yaml.safe_dump(info.resolved), str(run.folder / "run.json")
-    here = suite.parse(text, source, Path(info.base_dir))
     recorded = _files_read(run)
-    best, number = here, _same_files(here, recorded)
-    for folder in run.folder.resolve().parents[:LEVELS]:
+    above = run.folder.resolve().parents[:LEVELS]
+    best, number, problems = None, -1, []
+    for base_dir in (Path(info.base_dir), *(folder / info.base_dir for folder in above)):
+        try:
+            stored = suite.parse(text, source, base_dir)
+        except SuiteError as error:
+            problems.append(error)
+            continue
+        if (same := _same_files(stored, recorded)) > number:
+            best, number = stored, same
         # all files are where they were
         if number == len(recorded):
             break
-        other = suite.parse(text, source, folder / info.base_dir)
-        if _same_files(other, recorded) > number:
-            best, number = other, _same_files(other, recorded)
+    if best is None:
+        raise RecordError(
+            f"{problems[0]}; what the run read is not above its folder either: call this from the "
+            "folder of its suite"
+        ) from problems[0]
     return best
 
 
