@@ -22,6 +22,8 @@ from bench.core.outsiders import OutsiderError, outsiders_code
 
 OURS = "bench."
 """How the module of a class of this project begins."""
+SCHEMES = ("packaged", "tiny")
+"""How models begin that come with this project: the option `model` of a backend takes them."""
 _FOLDERS: list[str] = []
 """Where suites lie that were read in this process."""
 
@@ -92,10 +94,16 @@ def _imported(kind: str, name: str, module_name: str, *, is_ours: bool) -> Modul
         return _import_outsider(module_name)
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise SuiteError(
+            problem = (
                 f"{kind} '{name}': there is no module '{error.name}' in the working folder, in the "
                 "suite's, or on the Python path"
-            ) from error
+            )
+            if kind == "reranker" and module_name in SCHEMES:
+                problem = (
+                    f"{kind} '{name}': this names a model, and a backend is needed: "
+                    f"cross-encoder: {{model: '{name}'}}, or bi-encoder"
+                )
+            raise SuiteError(problem) from error
         raise Unavailable(f"{error.name} not installed", f"pip install {error.name}") from error
 
 

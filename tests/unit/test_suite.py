@@ -178,6 +178,10 @@ def test_a_good_suite_loads_with_its_defaults(tmp_path: Path) -> None:
             ("- minilm-bi-encoder", "- run-file: gone.run"),
             ["suite.yaml:7: rerankers.0.run-file: there is no gone.run in"],
         ),
+        (
+            ("- minilm-bi-encoder", "- packaged:all-MiniLM-L6-v2"),
+            ["suite.yaml:7: rerankers.0", "cross-encoder: {model: 'packaged:all-MiniLM-L6-v2'}"],
+        ),
     ],
 )
 def test_a_problem_names_file_line_key_and_fix(
