@@ -52,6 +52,13 @@ class Agreement:
         return int(self.counts.sum())
 
     @property
+    def has_flat_interval(self) -> bool:
+        """Whether each grade of the model met a single grade of the person: a bootstrap of such a
+        sample has nothing to vary, however few pairs it holds.
+        """
+        return bool(((self.counts > 0).sum(axis=1) <= 1).all())
+
+    @property
     def shares(self) -> FloatArray:
         """The estimated shares of all judgments, shape (grades, grades)."""
         table = expanded(self.counts, self.totals)

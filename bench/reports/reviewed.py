@@ -35,6 +35,10 @@ BOUNDS = (
     Column("of_difference", "Δ 95 %", "of that, the queries as they are", priority=0),
     Column("of_all", "Δ with queries", "and when queries are drawn anew", priority=4),
 )
+FLAT = (
+    "In this sample each grade of the model met one grade of the person, so that the intervals "
+    "have no width: they show nothing of how certain the agreement is. A larger review does."
+)
 ASSUMED = (
     "Corrected: the grades of pairs that nobody reviewed are drawn from what the model's may stand "
     "for, given the ranks of the document; errors of the model are taken to depend on the true "
@@ -87,6 +91,8 @@ def _agreement(review: Review) -> list[Block]:
         Paragraph((Strong(f"{sentence(review)}."),)),
         Table("model", columns, rows, "pairs by grade"),
     ]
+    if agreement.has_flat_interval:
+        blocks.append(Paragraph((FLAT,), quiet=True))
     if review.unreviewed:
         left = counted(review.unreviewed, "pair")
         blocks.append(Paragraph((f"{left} of the sample have no grade yet.",), quiet=True))

@@ -31,5 +31,5 @@ def test_files_of_a_suite_elsewhere_are_above_the_run(
     assert stored_suite(folder).base_dir == there.resolve()
 
     (there / "data").rename(tmp_path / "away")
-    with pytest.raises(RecordError, match="there is no data.*call this from the folder of its"):
+    with pytest.raises(RecordError, match=r"there is no data.*call this from the folder of its"):
         stored_suite(folder)

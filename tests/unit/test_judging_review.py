@@ -76,6 +76,18 @@ def test_intervals_of_kappa_cover_it() -> None:
     assert 0.88 <= covered / 200 <= 0.99
 
 
+def test_a_sample_with_nothing_to_vary_is_flat() -> None:
+    totals = np.array([30.0, 15, 15, 0])
+    counts = np.array([[4.0, 0, 0, 0], [0, 0, 0, 0], [0, 3, 0, 0], [0, 0, 0, 3]])
+    outcome = agreement(range(4), counts, totals, seed=0)
+    assert outcome.kappa.low == outcome.kappa.high
+    assert outcome.has_flat_interval
+    counts[2, 2] = 1
+    outcome = agreement(range(4), counts, totals, seed=0)
+    assert outcome.kappa.low != outcome.kappa.high
+    assert not outcome.has_flat_interval
+
+
 def test_one_grade_for_everything_has_no_kappa() -> None:
     counts = np.diag([10.0, 0, 0, 0])
     whole = agreement(range(GRADES), counts, np.array([50.0, 0, 0, 0]), seed=0)
