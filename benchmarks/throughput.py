@@ -40,13 +40,20 @@ from bench.core.wording import sentences
 from bench.machine.fingerprint import usable_cores
 from bench.quality.statistics import kendall_tau
 
+AUTO = {"workers": "auto", "token_budget": "auto"}
+"""The fastest that is found when the model loads, on made pairs."""
 WAYS: dict[str, dict[str, Any]] = {
     "torch fp32, token budget": {},
     "torch fp32, batch 32 by tokens": {"batch_size": 32},
+    "torch fp32, auto": AUTO,
     "torch bf16": {"dtype": "bfloat16"},
+    "torch bf16, auto": {"dtype": "bfloat16", **AUTO},
     "onnx fp32": {"runtime": "onnx"},
+    "onnx fp32, auto": {"runtime": "onnx", **AUTO},
     "openvino fp32": {"runtime": "openvino"},
+    "openvino fp32, auto": {"runtime": "openvino", **AUTO},
     "openvino bf16": {"runtime": "openvino", "dtype": "bfloat16"},
+    "openvino bf16, auto": {"runtime": "openvino", "dtype": "bfloat16", **AUTO},
     "openvino int8": {"runtime": "openvino", "dtype": "int8"},
 }
 PLAIN, BEST, LOOP = "predict, batch 32", "predict, its best batch", "predict, a query a call"
@@ -186,7 +193,10 @@ def make_ways(
             print(f"{name}: left out, {error}")
             continue
         reranker.load()
-        for text in sentences(read_notes(reranker.describe().facts["warnings"])):
+        facts = reranker.describe().facts
+        if "tuned" in facts:
+            print(f"{name}: {facts['workers']} workers, {facts['token_budget']} tokens")
+        for text in sentences(read_notes(facts["warnings"])):
             print(f"{name}: {text}")
         ways[name] = all_scores_of(reranker)
     return ways
