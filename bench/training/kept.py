@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import datasets
 from bench.core.cache_dir import cache_dir, set_aside
 from bench.core.kept_folder import MANIFEST, is_intact, keep
 from bench.core.progress import Observer
@@ -101,6 +102,19 @@ def refuse_measured(portions: Split, measured: Dataset) -> None:
     train, dev = portions.portions.train, portions.portions.dev
     leaks.refuse(leaks.leaks(train, others, documents=True), "the suite")
     leaks.refuse(leaks.leaks(dev, others, documents=False), "the suite", "dev")
+
+
+def check_measured(recipe: Recipe, measured: Dataset) -> None:
+    """Do the same before anything is mined or downloaded. Of collections that are read in part
+    nobody knows which documents are the same.
+    """
+    if measured.documents_read is not None or not measured.has_texts:
+        return
+    for part in recipe.data:
+        own = datasets.load(part.name, part.options, recipe.base_dir, recipe.seed, check=True)
+        if own.documents_read is not None:
+            return
+    refuse_measured(split(recipe, Observer(), check=True), measured)
 
 
 def _lists(recipe: Recipe, portions: Split, device: str, observer: Observer) -> TrainingData:

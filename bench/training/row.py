@@ -119,6 +119,12 @@ class TrainedReranker(BaseReranker):
     def over(self, dataset: Dataset) -> None:
         self._dataset = dataset
 
+    def check_over(self, dataset: Dataset) -> None:
+        from bench.training.kept import check_measured
+
+        if self.options.fraction:
+            check_measured(self.recipe, dataset)
+
     def restore(self, key: str) -> None:
         self._key = key
 

@@ -33,11 +33,11 @@ class Split:
     without_positive: int = 0
 
 
-def split(recipe: Recipe, observer: Observer) -> Split:
+def split(recipe: Recipe, observer: Observer, *, check: bool = False) -> Split:
     """Return the queries in portions. Raises DataError, with the pairs named, where a training
-    query leaks into dev or test.
+    query leaks into dev or test; with `check` NotDownloaded in the place of a download.
     """
-    own = judged(_training_sets(recipe, observer))
+    own = judged(_training_sets(recipe, observer, check))
     shares = (_share(recipe.dev), _share(recipe.test))
     if recipe.kind == "ltr":
         # nothing is chosen by dev there
@@ -46,10 +46,10 @@ def split(recipe: Recipe, observer: Observer) -> Split:
     dev = own
     test = own
     if recipe.kind != "ltr" and recipe.dev.dataset is not None:
-        dev = judged([_loaded(recipe, recipe.dev.dataset, observer)])
+        dev = judged([_loaded(recipe, recipe.dev.dataset, observer, check)])
         portions = Portions(portions.train, dev.queries, portions.test)
     if recipe.test is not None and recipe.test.dataset is not None:
-        test = judged([_loaded(recipe, recipe.test.dataset, observer)])
+        test = judged([_loaded(recipe, recipe.test.dataset, observer, check)])
         portions = Portions(portions.train, portions.dev, test.queries)
     train = _without_leaks(recipe, portions)
     return Split(
@@ -62,11 +62,11 @@ def split(recipe: Recipe, observer: Observer) -> Split:
     )
 
 
-def _training_sets(recipe: Recipe, observer: Observer) -> list[Dataset]:
+def _training_sets(recipe: Recipe, observer: Observer, check: bool) -> list[Dataset]:
     """Return the datasets to train on. Raises SuiteError where two have the same name."""
     loaded: dict[str, Dataset] = {}
     for number, part in enumerate(recipe.data):
-        dataset = _loaded(recipe, part, observer)
+        dataset = _loaded(recipe, part, observer, check)
         if dataset.id in loaded:
             raise recipe.problem(
                 ("data", number),
@@ -82,9 +82,9 @@ def _share(portion: Portion | None) -> float | None:
     return portion.share
 
 
-def _loaded(recipe: Recipe, part: Part, observer: Observer) -> Dataset:
+def _loaded(recipe: Recipe, part: Part, observer: Observer, check: bool) -> Dataset:
     with observer.task(f"loading {part.label}", 1, "dataset") as advance:
-        dataset = datasets.load(part.name, part.options, recipe.base_dir, recipe.seed)
+        dataset = datasets.load(part.name, part.options, recipe.base_dir, recipe.seed, check=check)
         advance(1)
     return dataset
 

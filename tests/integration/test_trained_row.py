@@ -16,6 +16,7 @@ import bench
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import SuiteError
 from bench.core.progress import Observer
+from bench.discover.validation import validate
 from bench.records.run import Run
 from bench.suite import suite as suites
 from bench.training import kept
@@ -136,6 +137,9 @@ def test_measured_queries_are_not_trained_on(tmp_path: Path) -> None:
     (status,) = [one for one in run.info.trials if one.trial.reranker == "recipe"]
     assert status.status == "failed"
     assert "would say beforehand what the suite asks" in str(status.reason)
+    (own,) = [row for row in validate(suites.load(path)).rows if "--recipe" in row.trial]
+    assert own.outcome == "failed"
+    assert "would say beforehand what the suite asks" in own.reason
 
 
 def test_a_suite_reads_the_recipe_and_names_its_line(tmp_path: Path) -> None:
