@@ -59,9 +59,11 @@ EXAMPLES: Mapping[str, Any] = {
     "language": "de",
     "max_length": 48,
     "min_relevance": 2,
+    "only": "some.txt",
     "own_document": "drop",
     "pipeline": f"{__name__}:other_pipeline",
     "price": {"usd": 2, "per": "1000 searches"},
+    "qrels": "others/fewer.txt",
     "queries": 1,
     "trained_on": ["msmarco"],
     "revision": NEW,
@@ -409,6 +411,8 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file in ("docs.jsonl", "qrels.txt"):
             shutil.copy(folder / file, other)
         (other / "queries.tsv").write_text(f"q1\tred apple {number}\nq2\tyellow pear\n")
+        (other / "fewer.txt").write_text("q1 0 d2 2\nq2 0 d3 1\n")
+    (folder / "some.txt").write_text("q1\nq3\n")
     return folder
 
 
