@@ -46,7 +46,7 @@ OWN = """
 import os, signal, time
 from pathlib import Path
 from bench.core.options import option
-from own_words import SALT
+from words_of_actors import SALT
 from tests.support.fakes import FakeOptions, HashReranker
 
 
@@ -147,11 +147,11 @@ def executor(cluster: Simulated) -> Iterator[Executor]:
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The name of a user's reranker: its files are on no path of the actors."""
-    (tmp_path / "own_reranker.py").write_text(OWN)
-    (tmp_path / "own_words.py").write_text("SALT = ' own'\n")
+    (tmp_path / "reranker_of_actors.py").write_text(OWN)
+    (tmp_path / "words_of_actors.py").write_text("SALT = ' own'\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    yield "own_reranker:Own"
-    for module in ("own_reranker", "own_words"):
+    yield "reranker_of_actors:Own"
+    for module in ("reranker_of_actors", "words_of_actors"):
         sys.modules.pop(module, None)
 
 
