@@ -70,7 +70,6 @@ class Judge(Protocol):
     known; `temperature` is None where none is sent. `base_url` is without secrets.
     """
 
-    kind: str
     model: str
     base_url: str | None
     temperature: float | None
@@ -101,9 +100,6 @@ class Judge(Protocol):
 
     def doubt(self) -> None:
         """Raises RerankerError where another model answers by now than the one that was loaded."""
-
-    def usage(self) -> Usage:
-        """Return what was used so far."""
 
     def close(self) -> None: ...
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from bench import rerankers
 from bench.contract.identity import Fields
-from bench.contract.request import Usage
 from bench.core.errors import RerankerError
 from bench.judging.judges import Ended, Heard, Judge, Question, Terms, Utterance
 from bench.machine.fingerprint import resolve_device
@@ -24,7 +23,6 @@ BACKEND = "listwise"
 class LocalJudge(Judge):
     """A chat model that is loaded here."""
 
-    kind = "local-chat"
     base_url: str | None = None
     temperature: float | None = 0
     price: Price | None = None
@@ -41,7 +39,6 @@ class LocalJudge(Judge):
         self._max_tokens = terms.max_tokens
         options = {**terms.options, "model": model}
         self._reranker = rerankers.build(BACKEND, options, resolve_device("auto"))
-        self._usage = Usage()
 
     def check(self) -> None:
         self._reranker.check()
@@ -72,16 +69,12 @@ class LocalJudge(Judge):
             text, usage = self._reranker.continue_chat(messages, self._max_tokens)
         except RerankerError as error:
             return str(error)
-        self._usage += usage
         seconds = time.monotonic() - began
         is_cut = usage.tokens_out >= self._max_tokens
         return heard(question, Utterance(text, is_cut, usage, seconds=seconds))
 
     def doubt(self) -> None:
         """Nothing else can answer than what was loaded."""
-
-    def usage(self) -> Usage:
-        return self._usage
 
     def close(self) -> None:
         self._reranker.close()

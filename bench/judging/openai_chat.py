@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.catalogue import entries
 from bench.contract.identity import Fields
-from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.core.options import option, validated
 from bench.core.redaction import redacted_text
@@ -161,7 +160,6 @@ class ChatClient(HttpReranker):
                 answer = self._insist(request.query_id, request.query, request.docs)
                 seconds = time.monotonic() - began
                 usage = Usage(tokens=answer.tokens, tokens_out=answer.tokens_out)
-                self.meter.count(usage, request.query_id)
                 utterance = Utterance(
                     answer.text, answer.cut > 0, usage, self.served_model, seconds
                 )
@@ -184,16 +182,12 @@ class ChatClient(HttpReranker):
 class OpenAiJudge(Judge):
     """A chat model behind an address."""
 
-    kind = "openai-chat"
-
     def __init__(self, model: str, terms: Terms) -> None:
         """Raises BenchError for options that cannot be used."""
         fields = {**terms.options, "model": model, "max_tokens": terms.max_tokens}
-        options = validated(ChatOptions, fields, f"judge '{self.kind}:{model}'")
+        options = validated(ChatOptions, fields, f"judge '{ChatClient.service}:{model}'")
         self.model = model
         self.client = ChatClient(options, terms)
-        self.meter = Meter()
-        self.client.meter = self.meter
         self.base_url = redacted_text(options.base_url)
         self.temperature = {"temperature": 0, **options.body}["temperature"]
         self.price = self.client.price()
@@ -230,9 +224,6 @@ class OpenAiJudge(Judge):
 
     def doubt(self) -> None:
         self.client.doubt()
-
-    def usage(self) -> Usage:
-        return self.meter.usage
 
     def close(self) -> None:
         self.client.close()

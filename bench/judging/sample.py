@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -125,7 +125,3 @@ def grades_of(sample: Sample, reviewed: Mapping[str, int]) -> Judgments:
         member = sample.pairs[name]
         judgments[member.query, member.document] = sample.written_as[grade]
     return judgments
-
-
-def names_of(sample: Sample) -> Sequence[str]:
-    return list(sample.pairs)
