@@ -9,7 +9,7 @@ from bench.contract.request import CandidateList, Usage
 from bench.judging.answers import Answers
 from bench.judging.assignment import Assignment
 from bench.judging.judges import Judge
-from bench.runner.forecast import Tokens
+from bench.runner.forecast import Tokens, seconds_at
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,10 @@ def _seconds(judge: Judge, usage: Usage, per_answer: float | None) -> float | No
     if not usage.calls:
         return 0.0
     bounds = [
-        _minutes(usage.calls, judge.requests_per_minute),
-        _minutes(usage.tokens, judge.tokens_per_minute),
+        seconds_at(usage.calls, judge.requests_per_minute),
+        seconds_at(usage.tokens, judge.tokens_per_minute),
     ]
     if per_answer is not None:
         bounds.append(usage.calls * per_answer)
     longest = max(bounds)
     return longest or None
-
-
-def _minutes(amount: float, per_minute: float | None) -> float:
-    if not per_minute:
-        return 0.0
-    return 60 * amount / per_minute

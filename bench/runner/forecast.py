@@ -289,8 +289,8 @@ def _in_time(row: Expected, planned: Planned, missing: int, speed: Speed | None)
         return replace(row, seconds=0.0)
     reranker = planned.reranker
     limited = max(
-        _seconds(row.usage.calls, reranker.requests_per_minute),
-        _seconds(row.usage.tokens, reranker.tokens_per_minute),
+        seconds_at(row.usage.calls, reranker.requests_per_minute),
+        seconds_at(row.usage.tokens, reranker.tokens_per_minute),
     )
     if speed and speed.pairs_per_s:
         seconds = row.usage.pairs / speed.pairs_per_s
@@ -304,7 +304,7 @@ def _in_time(row: Expected, planned: Planned, missing: int, speed: Speed | None)
     return row
 
 
-def _seconds(amount: float, per_minute: float | None) -> float:
+def seconds_at(amount: float, per_minute: float | None) -> float:
     """Return how long an amount takes under a limit, 0 without one."""
     if not per_minute:
         return 0.0
