@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from bench.contract.request import Usage
 from bench.core.errors import RerankerError
 from bench.core.progress import Advance, Observer
 from bench.judging.answers import Answers, Reply
@@ -26,6 +27,15 @@ class Judged:
     grades: Mapping[Pair, int]
     reasons: Mapping[Pair, str]
     replies: Sequence[Reply]
+
+    @property
+    def usage(self) -> Usage:
+        """What the answers took, whenever they came."""
+        return Usage(
+            calls=len(self.replies),
+            tokens=sum(reply.tokens for reply in self.replies),
+            tokens_out=sum(reply.tokens_out for reply in self.replies),
+        )
 
 
 def ask(

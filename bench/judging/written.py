@@ -122,12 +122,7 @@ def usd_of(judged: Judged, judge: Judge) -> float | None:
         return 0.0
     if judge.price is None:
         return None
-    usage = {
-        "calls": len(judged.replies),
-        "tokens": sum(reply.tokens for reply in judged.replies),
-        "tokens_out": sum(reply.tokens_out for reply in judged.replies),
-    }
-    return judge.price.bill(usage)
+    return judge.price.bill(vars(judged.usage))
 
 
 def _provenance(
@@ -139,7 +134,7 @@ def _provenance(
     answers: Path,
 ) -> Provenance:
     judge, prompt, assignment = terms.judge, terms.prompt, judged.assignment
-    counts = Counter(judged.grades.values())
+    counts, usage = Counter(judged.grades.values()), judged.usage
     served = sorted({reply.model for reply in judged.replies if reply.model})
     failures = [
         Refused(query=pair.query_id, document=pair.doc_id, reason=reason)
@@ -175,9 +170,9 @@ def _provenance(
         written_as=terms.scale,
         failures=tuple(failures),
         cut_documents=assignment.cut,
-        calls=len(judged.replies),
-        tokens=sum(reply.tokens for reply in judged.replies),
-        tokens_out=sum(reply.tokens_out for reply in judged.replies),
+        calls=usage.calls,
+        tokens=usage.tokens,
+        tokens_out=usage.tokens_out,
         usd=usd_of(judged, judge),
         price=str(judge.price) if judge.price else None,
         answers=relpath(answers, path.parent),

@@ -122,12 +122,12 @@ def _flat(row: Expected) -> Record:
 
 
 def _judged(outcome: Outcome) -> dict[str, Cell]:
-    counts = _counts(outcome)
+    counts, usage = _counts(outcome), outcome.judged.usage
     by_column = {
         "pairs": cells.count(len(outcome.judged.assignment.pool.pairs)),
         "judged": cells.count(len(outcome.judged.grades)),
         "failed": cells.count(len(outcome.judged.reasons) or None),
-        "tokens": cells.count(_tokens(outcome)),
+        "tokens": cells.count(usage.tokens + usage.tokens_out),
     }
     for grade in GRADES:
         by_column[str(grade)] = cells.count(counts[grade])
@@ -135,10 +135,6 @@ def _judged(outcome: Outcome) -> dict[str, Cell]:
     if outcome.usd is not None:
         by_column["usd"] = cells.money(outcome.usd or None)
     return by_column
-
-
-def _tokens(outcome: Outcome) -> int:
-    return sum(reply.tokens + reply.tokens_out for reply in outcome.judged.replies)
 
 
 def _counts(outcome: Outcome) -> Mapping[int, int]:
