@@ -11,7 +11,7 @@ from functools import partial
 
 from bench.contract.request import Usage
 from bench.core.errors import RerankerError
-from bench.core.progress import Advance, Observer
+from bench.core.progress import Observer
 from bench.judging.answers import Answers, Reply
 from bench.judging.assignment import Asking, Assignment, questions
 from bench.judging.grades import NoGrade, grade_in
@@ -53,19 +53,15 @@ def ask(
     if waiting:
         judge.load()
     reasons: dict[str, str] = {}
+    heard = partial(_heard, answers)
     for assignment in waiting:
         total = len(assignment.to_ask)
         with observer.task(f"judging {assignment.pool.dataset}", total, "pairs") as advance:
             for batch in questions(assignment, asking):
-                heard = partial(_heard, answers)
-                reasons |= judge.ask(batch, heard, partial(_ended, advance))
+                reasons |= judge.ask(batch, heard, partial(advance, 1))
     if waiting:
         _refuse_another(judge, answers)
     return [_judged(assignment, answers, reasons) for assignment in assignments]
-
-
-def _ended(advance: Advance) -> None:
-    advance(1)
 
 
 def _refuse_another(judge: Judge, answers: Answers) -> None:
