@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 from pydantic import Field, ValidationError
 
+from bench.core.digest import file_digest
 from bench.core.errors import DataError
 from bench.core.options import Options, problem_text
 
@@ -144,6 +144,6 @@ def facts_of(qrels: Path, judgments: Mapping[str, Mapping[str, int]]) -> JudgeFa
     if provenance.agreement is not None:
         facts["kappa"] = provenance.agreement.kappa
         facts["reviewed"] = provenance.agreement.pairs
-    if hashlib.sha256(qrels.read_bytes()).hexdigest() != provenance.qrels_digest:
+    if file_digest(qrels) != provenance.qrels_digest:
         facts["changed"] = True
     return facts

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.core.digest import file_digest
 from bench.core.errors import BenchError
 from bench.datasets import provenance
 from bench.datasets.provenance import MODEL, Provenance
@@ -49,7 +49,7 @@ def read(run: Run, folder: Path, dataset: str | None, file: Path, seed: int) -> 
 
     name, qrels, facts = _judged(run, folder, dataset)
     own = sample.read_sample(qrels.parent / review_files.SAMPLE)
-    if own.qrels_digest != hashlib.sha256(qrels.read_bytes()).hexdigest():
+    if own.qrels_digest != file_digest(qrels):
         raise BenchError(
             f"{qrels}: was written anew since the sample was drawn: draw one of these judgments"
         )

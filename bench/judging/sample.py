@@ -4,13 +4,13 @@ nothing, with the chance of each pair to be drawn.
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from bench.core.digest import file_digest
 from bench.core.errors import BenchError
 from bench.core.note import Notes
 from bench.core.options import Options, problem_text
@@ -82,7 +82,7 @@ def drawn(
     return Sample(
         dataset=dataset,
         seed=seed,
-        qrels_digest=hashlib.sha256(qrels.read_bytes()).hexdigest(),
+        qrels_digest=file_digest(qrels),
         written_as=written_as,
         totals={grade: len(pairs) for grade, pairs in strata.items()},
         pairs={f"p{number:0{width}d}": member for number, member in enumerate(members, 1)},
