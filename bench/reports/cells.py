@@ -25,6 +25,8 @@ CellType = Literal[
 ]
 Badge = Literal["", "better", "worse", "same"]
 """What a test says of a difference, at 5 % after Holm's correction."""
+UNKNOWN = "?"
+"""In the place of a value that is there, and that nobody knows."""
 REQUEST_MARK = "ʳ"
 """Next to the latency of a hosted service in a table that holds others' too."""
 SEEN_MARK = "ᵗ"
@@ -165,3 +167,12 @@ def size(value: float | None, low: float | None = None, high: float | None = Non
 
 def money(usd: float | None, below: str = "") -> Cell:
     return number("money", numbers.dollars, usd, below=below)
+
+
+def bill(usd: float | None) -> Cell:
+    """Return what is to be paid: a question mark where no price is known, nothing for what is
+    free.
+    """
+    if usd is None:
+        return missing(words=UNKNOWN)
+    return money(usd or None)

@@ -25,7 +25,6 @@ from bench.reports.document import (
 from bench.reports.names import device_of, title_of
 from bench.runner.forecast import Expected, Forecast
 
-UNKNOWN = "?"
 REMOTE, NONE = "remote", "none"
 COLUMNS = (
     Column(
@@ -167,21 +166,15 @@ def _cells(row: Expected) -> dict[str, Cell]:
         "tokens": _count(both.tokens),
         "out": _count(both.tokens_out),
         "units": _count(round(both.billed_units)),
-        "usd": _dollars(row.usd),
+        "usd": cells.bill(row.usd),
         "time": _time(row),
     }
     if row.placement == REMOTE:
         by_column |= {"calls": _count(both.calls), "timed": _count(row.timed.calls)}
-        by_column["price"] = cells.text(UNKNOWN)
+        by_column["price"] = cells.text(cells.UNKNOWN)
     if row.price:
         by_column["price"] = cells.text(str(row.price))
     return by_column
-
-
-def _dollars(usd: float | None) -> Cell:
-    if usd is None:
-        return cells.missing(words=UNKNOWN)
-    return cells.money(usd or None)
 
 
 def _count(value: int) -> Cell:
@@ -198,7 +191,7 @@ def _time(row: Expected) -> Cell:
     if row.placement == NONE:
         return cells.missing()
     if row.seconds is None:
-        return cells.missing(words=UNKNOWN)
+        return cells.missing(words=cells.UNKNOWN)
     text = numbers.duration(row.seconds)
     if 0 < row.seconds < 1:
         text = "<1 s"

@@ -24,7 +24,6 @@ from bench.reports.document import (
     Table,
 )
 
-UNKNOWN = "?"
 LISTED = 10
 """Pairs without a grade that a table lists; the provenance lists all."""
 EXPECTED = (
@@ -81,10 +80,7 @@ def document(outcomes: Sequence[Outcome]) -> Document:
 
 
 def _expected(row: Expected) -> dict[str, Cell]:
-    usd = cells.missing(words=UNKNOWN)
-    if row.usd is not None:
-        usd = cells.money(row.usd or None)
-    time = cells.missing(words=UNKNOWN)
+    time = cells.missing(words=cells.UNKNOWN)
     if row.seconds is not None:
         time = Cell("duration", numbers.duration(row.seconds), row.seconds)
     return {
@@ -93,7 +89,7 @@ def _expected(row: Expected) -> dict[str, Cell]:
         "requests": cells.count(row.to_ask),
         "tokens": cells.count(row.usage.tokens),
         "out": cells.count(row.usage.tokens_out),
-        "usd": usd,
+        "usd": cells.bill(row.usd),
         "time": time,
     }
 
@@ -128,12 +124,10 @@ def _judged(outcome: Outcome) -> dict[str, Cell]:
         "judged": cells.count(len(outcome.judged.grades)),
         "failed": cells.count(len(outcome.judged.reasons) or None),
         "tokens": cells.count(usage.tokens + usage.tokens_out),
+        "usd": cells.bill(outcome.usd),
     }
     for grade in GRADES:
         by_column[str(grade)] = cells.count(counts[grade])
-    by_column["usd"] = cells.missing(words=UNKNOWN)
-    if outcome.usd is not None:
-        by_column["usd"] = cells.money(outcome.usd or None)
     return by_column
 
 
