@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 
+from bench.rerankers.listwise.permutation import after_thoughts, is_unfinished
+
 LOWEST, HIGHEST = 0, 3
 GRADES = (0, 1, 2, 3)
 NO_GRADE = "the answer has no grade"
@@ -13,8 +15,6 @@ EMPTY = "the answer is empty"
 SEVERAL = "the answer has several final scores"
 UNFINISHED = "the answer was cut off in the midst of the model's thinking; raise --max-tokens"
 CUT = "the answer was cut off before its grade; raise --max-tokens"
-_THOUGHT = re.compile(r"^.*</(?:think|thinking|reasoning|thought)>", re.DOTALL | re.IGNORECASE)
-_THINKING = re.compile(r"<(?:think|thinking|reasoning|thought)>", re.IGNORECASE)
 _FINAL = re.compile(
     r"final[ _]score[^\w\u2212-]{0,6}(?:is[^\w\u2212-]{1,4})?"
     r"([\u2212-]?\d+(?:\s*(?:[.,;/…\u2010-\u2015\u2212-]|\.{2,3}|or|to|and)\s*\d+)?)",
@@ -35,9 +35,9 @@ def grade_in(answer: str, *, is_cut: bool = False) -> int:
 
     Raises NoGrade for anything else.
     """
-    text = _THOUGHT.sub("", answer, count=1)
-    if _THINKING.search(text):
+    if is_unfinished(answer):
         raise NoGrade(UNFINISHED)
+    text = after_thoughts(answer)
     alone = _ALONE.fullmatch(text.strip())
     if alone:
         return int(alone[1])

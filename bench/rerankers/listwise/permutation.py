@@ -36,7 +36,7 @@ def read(answer: str, count: int) -> Permutation:
     brackets go before others, so that "these 3 passages: [2] > [1] > [3]" is read right; digits of
     every script and shape are digits.
     """
-    text = unicodedata.normalize("NFKC", _THINKING.split(_after_thoughts(answer))[0])
+    text = unicodedata.normalize("NFKC", _THINKING.split(after_thoughts(answer))[0])
     numbers = _IN_BRACKETS.findall(text) or _in_lines(text) or _BARE.findall(text)
     named = [int(number) - 1 for number in numbers]
     known = list(dict.fromkeys(position for position in named if 0 <= position < count))
@@ -46,10 +46,11 @@ def read(answer: str, count: int) -> Permutation:
 
 def is_unfinished(answer: str) -> bool:
     """Return whether an answer ended in the midst of the model's thinking."""
-    return bool(_THINKING.search(_after_thoughts(answer)))
+    return bool(_THINKING.search(after_thoughts(answer)))
 
 
-def _after_thoughts(answer: str) -> str:
+def after_thoughts(answer: str) -> str:
+    """Return what follows a model's thinking."""
     return _THOUGHT.split(answer)[-1]
 
 
