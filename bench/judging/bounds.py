@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench.core.errors import BenchError
 from bench.datasets.provenance import MODEL
 from bench.judging.imputation import BEYOND, TOP, Reviewed, imputed
+from bench.judging.pool import pooled_rows, top_pairs
 from bench.judging.sample import Judgments
 from bench.records.rows import Row, group_of
 from bench.records.run import Run
@@ -56,7 +57,7 @@ class RowBounds:
 @dataclass(frozen=True)
 class Judged:
     """All judgments of a dataset as arrays: `grades` are those of the file, shape (pairs,), pairs
-    ordered by query; `fixed` says which of them people made.
+    ordered by query; `is_model` says which of them the model made.
     """
 
     places: Mapping[tuple[str, str], int]
@@ -80,13 +81,7 @@ def bounds(
     import numpy as np
 
     judged = _arrays(judgments)
-    rows = [
-        row
-        for row in run.rows
-        if row.trial.dataset == dataset and not row.trial.is_oracle and _is_ranked(run, row)
-    ]
-    if not rows:
-        raise BenchError(f"{run.folder}: no row of {dataset} has a ranking")
+    rows = pooled_rows(run, dataset)
     ranks = np.stack([_ranks(run, row, judged) for row in rows], axis=1)
     drawn = _drawn(judged, ranks, reviewed, scale, seed)
     generator = np.random.default_rng(seed)
@@ -161,10 +156,6 @@ def _bound(
     )
 
 
-def _is_ranked(run: Run, row: Row) -> bool:
-    return row.status == "done" and run.has_ranking(row.trial.id)
-
-
 def _first_of(row: Row, rows: Sequence[Row]) -> int:
     """Return the place of the first stage's own row in the group of a row. Raises BenchError."""
     key = group_of(row.trial)
@@ -199,13 +190,10 @@ def _ranks(run: Run, row: Row, judged: Judged) -> FloatArray:
     import numpy as np
 
     ranks = np.full(len(judged.grades), BEYOND)
-    for piece in run.ranking_pieces(row.trial.id):
-        top = piece[piece["rank"] <= BEYOND]
-        columns = (top[name].tolist() for name in ("query", "document", "rank"))
-        for query_id, doc_id, rank in zip(*columns, strict=True):
-            place = judged.places.get((str(query_id), str(doc_id)))
-            if place is not None:
-                ranks[place] = rank
+    for query_id, doc_id, rank in top_pairs(run, row, int(BEYOND)):
+        place = judged.places.get((query_id, doc_id))
+        if place is not None:
+            ranks[place] = rank
     return ranks
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from bench import datasets
 from bench.core.errors import RecordError
 from bench.datasets.base import Dataset
-from bench.judging.pool import Pool
+from bench.judging.pool import pooled_rows
 from bench.records.run import Run
 from bench.runner.rebuilding import stored_suite
 from bench.suite.naming import display_name
@@ -18,24 +18,24 @@ TEXTS = ("corpus_hash", "queries_hash")
 """What of a collection's identity decides the texts that a judge sees."""
 
 
-def collection_of(run: Run, pool: Pool) -> Dataset:
-    """Return the dataset of a pool. Raises BenchError where it cannot be loaded any more, or its
-    texts are not those that were ranked.
+def collection_of(run: Run, name: str) -> Dataset:
+    """Return a dataset of a run. Raises BenchError where it cannot be loaded any more, or its texts
+    are not those that were ranked.
     """
     info = run.info
     stored = stored_suite(run)
-    part = next((part for part in stored.datasets if display_name(part) == pool.dataset), None)
+    part = next((part for part in stored.datasets if display_name(part) == name), None)
     if part is None:
-        raise RecordError(f"{run.folder}: its suite has no dataset {pool.dataset} any more")
+        raise RecordError(f"{run.folder}: its suite has no dataset {name} any more")
     dataset = datasets.load(part.name, part.options, stored.base_dir, stored.seed)
-    record = run.records[pool.rows[0].trial.id]
+    record = run.records[pooled_rows(run, name)[0].trial.id]
     recorded: Mapping[str, object] = record.dataset
-    changed = [name for name in TEXTS if dataset.identity.get(name) != recorded.get(name)]
+    changed = [key for key in TEXTS if dataset.identity.get(key) != recorded.get(key)]
     if changed or dataset.template != recorded.get("template"):
         raise RecordError(
-            f"{pool.dataset}: its texts are not those that {info.id} ranked "
+            f"{name}: its texts are not those that {info.id} ranked "
             f"({', '.join(changed) or 'template'} differ): run the suite again"
         )
     if not dataset.has_texts:
-        raise RecordError(f"{pool.dataset}: it has no texts, and a judge reads them")
+        raise RecordError(f"{name}: it has no texts, and a judge reads them")
     return dataset

@@ -36,13 +36,16 @@ DECAY = 0.5
 """How much less likely, before any review, an error of one grade more is."""
 RIDGE = 0.05
 FIRST_STEPS, STEPS = 600, 50
+TOP = 10
+BEYOND = 30.0
+"""A rank from which on it says nothing more."""
 
 
 @dataclass(frozen=True)
 class Reviewed:
     """Judged pairs by the place of their grades in the scale. `model` and `query` are of all pairs,
     shape (pairs,); `ranks` is (pairs, rows), a rank beyond the top for documents below it. `places`
-    are the reviewed pairs, and `person` their grades. `is_fixed` are pairs that people judged.
+    are the reviewed pairs, and `person` their grades.
     """
 
     size: int
@@ -166,11 +169,6 @@ def _inputs(pairs: Reviewed) -> FloatArray:
         discount = np.where(in_top, 1 / np.log2(1 + ranks), 0.0)
         columns += [discount, in_top.astype(np.float64), np.log1p(np.minimum(ranks, BEYOND)) - 2]
     return np.stack(columns, axis=1)
-
-
-TOP = 10
-BEYOND = 30.0
-"""A rank from which on it says nothing more."""
 
 
 def _softmax(values: FloatArray) -> FloatArray:

@@ -84,7 +84,7 @@ class Job:
         self._assignments = [self._assigned(own) for own in pools]
 
     def _assigned(self, own: Pool) -> Assignment:
-        return assigned(own, collection_of(self._run, own), self._asking, self._answers)
+        return assigned(own, collection_of(self._run, own.dataset), self._asking, self._answers)
 
     @cached_property
     def forecast(self) -> Forecast:

@@ -6,7 +6,7 @@ of the top k of all rows. The oracle is left out: its order is made of judgments
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,19 +56,14 @@ def pool(run: Run, dataset: str, depth: int, *, only_holes: bool = False) -> Poo
     """Return what some row ranks among its first `depth`; with `only_holes`, what of that has no
     judgment. Raises RecordError where no row of the dataset has a ranking.
     """
-    rows = [row for row in run.rows if row.trial.dataset == dataset and _is_pooled(run, row)]
-    if not rows:
-        raise RecordError(f"{run.folder}: no row of {dataset} has a ranking to pool")
+    rows = pooled_rows(run, dataset)
     table = run.judgments
     judged = qrels_in(table[table["dataset"] == dataset])
     ranks: dict[tuple[str, str], int] = {}
     for row in rows:
-        for piece in run.ranking_pieces(row.trial.id):
-            top = piece[piece["rank"] <= depth]
-            columns = (top[name].tolist() for name in ("query", "document", "rank"))
-            for query_id, doc_id, rank in zip(*columns, strict=True):
-                pair = (str(query_id), str(doc_id))
-                ranks[pair] = min(rank, ranks.get(pair, rank))
+        for query_id, doc_id, rank in top_pairs(run, row, depth):
+            pair = (query_id, doc_id)
+            ranks[pair] = min(rank, ranks.get(pair, rank))
     pairs = [Pair(query_id, doc_id, rank) for (query_id, doc_id), rank in ranks.items()]
     if only_holes:
         pairs = [pair for pair in pairs if pair.doc_id not in judged.get(pair.query_id, {})]
@@ -77,6 +72,27 @@ def pool(run: Run, dataset: str, depth: int, *, only_holes: bool = False) -> Poo
     return Pool(dataset, pairs, rows, digest_of(files), judged)
 
 
-def _is_pooled(run: Run, row: Row) -> bool:
-    is_ranked = row.status == "done" and run.has_ranking(row.trial.id)
-    return is_ranked and not row.trial.is_oracle
+def pooled_rows(run: Run, dataset: str) -> list[Row]:
+    """Return the rows of a dataset that have a ranking, but for the oracle. Raises RecordError
+    where none has.
+    """
+    rows = [
+        row
+        for row in run.rows
+        if row.trial.dataset == dataset
+        and row.status == "done"
+        and not row.trial.is_oracle
+        and run.has_ranking(row.trial.id)
+    ]
+    if not rows:
+        raise RecordError(f"{run.folder}: no row of {dataset} has a ranking to pool")
+    return rows
+
+
+def top_pairs(run: Run, row: Row, depth: int) -> Iterator[Pair]:
+    """Yield what a row ranks among its first `depth`, with its rank there."""
+    for piece in run.ranking_pieces(row.trial.id):
+        top = piece[piece["rank"] <= depth]
+        columns = (top[name].tolist() for name in ("query", "document", "rank"))
+        for query_id, doc_id, rank in zip(*columns, strict=True):
+            yield Pair(str(query_id), str(doc_id), rank)

@@ -15,7 +15,7 @@ from bench.judging import review_files, sample
 from bench.judging.agreement import Agreement, agreement
 from bench.judging.bounds import RowBounds, bounds
 from bench.judging.collection import collection_of
-from bench.judging.pool import datasets_of, pool
+from bench.judging.pool import datasets_of
 from bench.judging.written import qrels_path, write_provenance
 from bench.records.run import Run
 
@@ -37,8 +37,7 @@ def draw(run: Run, folder: Path, dataset: str | None, size: int, seed: int) -> l
     """
     name, qrels, facts = _judged(run, folder, dataset)
     own = sample.drawn(name, qrels, facts.written_as, size, seed)
-    texts = collection_of(run, pool(run, name, facts.depth))
-    return review_files.write(qrels.parent, own, review_files.shown(own, texts))
+    return review_files.write(qrels.parent, own, review_files.shown(own, collection_of(run, name)))
 
 
 def read(run: Run, folder: Path, dataset: str | None, file: Path, seed: int) -> Review:
