@@ -1,10 +1,8 @@
 """A judge behind any server that speaks OpenAI's chat completions: hosted models, vLLM, Ollama,
 llama.cpp, `rerank-bench serve`.
 
-POST {base_url}/chat/completions {model, messages, temperature, max_tokens} -> {choices: [{message:
-{content}}], usage}; https://platform.openai.com/docs/api-reference/chat. Retries, limits per
-minute, secrets and what a server says that it serves are those of every hosted reranker: a judge is
-asked as one that scores a document at a time.
+Retries, limits per minute, secrets and what a server says that it serves are those of every hosted
+reranker: a judge is asked as one that scores a document at a time.
 """
 
 from __future__ import annotations
@@ -22,8 +20,9 @@ from bench.judging.budget import Budget
 from bench.judging.judges import Ended, Heard, Judge, Question, Terms, Utterance
 from bench.rerankers.options import RerankerOptions
 from bench.rerankers.remote.address import THIS_MACHINE
-from bench.rerankers.remote.answer import Answer, count
-from bench.rerankers.remote.http import HttpOptions, HttpReranker, json_of
+from bench.rerankers.remote.answer import Answer
+from bench.rerankers.remote.chat import ChatReranker, tokens_in
+from bench.rerankers.remote.http import HttpOptions
 from bench.rerankers.remote.options import ADDRESS
 from bench.rerankers.remote.overlap import Part
 from bench.rerankers.remote.refusal import HINTS, Kind, Refusal
@@ -52,7 +51,7 @@ class ChatOptions(HttpOptions):
     )
 
 
-class ChatClient(HttpReranker):
+class ChatClient(ChatReranker):
     """Asks for one grade a request. What it writes as scores has no meaning: answers go to
     `heard`.
     """
@@ -61,7 +60,6 @@ class ChatClient(HttpReranker):
     service = "openai-chat"
     address = OPENAI
     documents_per_call = 1
-    sends_blanks = True
     requests_of = "pairs"
     hints: ClassVar[dict[Kind, str]] = HINTS | dict.fromkeys(
         (Kind.TOO_LONG, Kind.TOO_LARGE), "lower --document-words"
@@ -77,7 +75,6 @@ class ChatClient(HttpReranker):
         self._questions: Sequence[Question] = ()
         self._heard: Heard = _forgotten
         self._ended: Ended = _nobody
-        self.served_model = ""
 
     def price(self) -> Price | None:
         """Return the price that was given, else the catalogue's for this model at this address."""
@@ -110,8 +107,8 @@ class ChatClient(HttpReranker):
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         """Return what the model wrote, without scores."""
-        body = self._body(query, documents[0])
-        characters = sum(len(message["content"]) for message in body["messages"])
+        messages = self._prompt.messages(query, documents[0])
+        characters = sum(len(message["content"]) for message in messages)
         forecast = Usage(
             tokens=characters // TOKENS_OF_CHARACTERS + 1,
             tokens_out=self.options.max_tokens,
@@ -120,7 +117,7 @@ class ChatClient(HttpReranker):
         reserved = self._budget.reserve(forecast)
         usage = Usage(calls=1)
         try:
-            answer = self._read(json_of(self._post("/chat/completions", body)))
+            answer = self._read(self._chat(messages, self.options.max_tokens))
             usage += answer.usage()
             return answer
         finally:
@@ -135,17 +132,14 @@ class ChatClient(HttpReranker):
             raise Refusal(NO_ANSWER) from None
         if not isinstance(text, str):
             raise Refusal(NO_ANSWER)
-        usage = data.get("usage")
-        fields = usage if isinstance(usage, dict) else {}
-        name = data.get("model")
-        if isinstance(name, str) and self._public(name):
-            self.served_model = self._public(name)
+        self._note_model(data.get("model"))
+        tokens, tokens_out = tokens_in(data.get("usage"))
         return Answer(
             (),
             text=text,
             cut=int(choice.get("finish_reason") == "length"),
-            tokens=count(fields.get("prompt_tokens")),
-            tokens_out=count(fields.get("completion_tokens")),
+            tokens=tokens,
+            tokens_out=tokens_out,
         )
 
     def _answer(self, request: CandidateList, part: Part, scores: Scores) -> None:
@@ -169,14 +163,6 @@ class ChatClient(HttpReranker):
             raise Refusal(reason or NO_ANSWER, kind=Kind.REQUEST)
         finally:
             self._ended()
-
-    def _body(self, query: str, document: str) -> dict[str, Any]:
-        return {
-            "model": self.options.model,
-            "messages": self._prompt.messages(query, document),
-            "temperature": 0,
-            "max_tokens": self.options.max_tokens,
-        }
 
 
 class OpenAiJudge(Judge):

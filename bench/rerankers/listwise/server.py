@@ -1,11 +1,9 @@
 """A listwise reranker behind any server that speaks OpenAI's chat completions: hosted models, vLLM,
 Ollama, llama.cpp.
 
-POST {base_url}/chat/completions {model, messages, temperature, max_tokens} -> {choices: [{message:
-{content}}], usage}. References: https://platform.openai.com/docs/api-reference/chat,
-https://docs.vllm.ai (OpenAI-compatible server), https://docs.ollama.com (OpenAI compatibility). A
-window waits for the one before it; the windows of other queries do not, up to `concurrency` of
-them.
+References: https://docs.vllm.ai (OpenAI-compatible server), https://docs.ollama.com (OpenAI
+compatibility). A window waits for the one before it; the windows of other queries do not, up to
+`concurrency` of them.
 """
 
 from __future__ import annotations
@@ -28,8 +26,9 @@ from bench.rerankers.listwise.sliding_window import (
     falling,
 )
 from bench.rerankers.options import RerankerOptions
-from bench.rerankers.remote.answer import Answer, count
-from bench.rerankers.remote.http import HttpOptions, HttpReranker, json_of
+from bench.rerankers.remote.answer import Answer
+from bench.rerankers.remote.chat import ChatReranker, tokens_in
+from bench.rerankers.remote.http import HttpOptions
 from bench.rerankers.remote.overlap import Part
 from bench.rerankers.remote.refusal import HINTS, Kind, Refusal
 
@@ -54,7 +53,7 @@ class ListwiseServerOptions(ListwiseOptions, HttpOptions):
     )
 
 
-class ListwiseServerReranker(HttpReranker):
+class ListwiseServerReranker(ChatReranker):
     """Scores are the places in the final order. An answer that names no passage leaves its window
     as it was, and counts as repaired; one that is thinking alone is none, and its query has failed.
     """
@@ -63,15 +62,10 @@ class ListwiseServerReranker(HttpReranker):
     service = "listwise-server"
     pointwise = False
     documents_per_call = sys.maxsize
-    sends_blanks = True
     hints: ClassVar[dict[Kind, str]] = HINTS | dict.fromkeys(
         (Kind.TOO_LONG, Kind.TOO_LARGE), "lower document_words or window"
     )
     options: ListwiseServerOptions
-
-    def __init__(self, options: ListwiseServerOptions, device: str = "cpu") -> None:
-        super().__init__(options, device)
-        self._answering_model: str | None = None
 
     def _identity(self) -> Identity:
         identity = super()._identity()
@@ -88,12 +82,16 @@ class ListwiseServerReranker(HttpReranker):
         answer, which is often more exact than ours.
         """
         plain = super().describe()
-        facts = {**plain.facts, "served_model": self._answering_model}
+        facts = {**plain.facts, "served_model": self.served_model or None}
         return Description(plain.backend, plain.identity, facts)
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         """Return an order of one window of passages, from one request."""
-        data = json_of(self._post("/chat/completions", self._body(query, documents)))
+        options = self.options
+        data = self._chat(
+            prompts.messages(options.prompt, query, documents, options.system),
+            options.answer_tokens or _TOKENS_PER_IDENTIFIER * len(documents),
+        )
         if not isinstance(data, dict) or not isinstance(data.get("choices"), list):
             raise RerankerError(
                 f"{self.service}: the answer has no list of choices; is base_url the address up "
@@ -108,7 +106,7 @@ class ListwiseServerReranker(HttpReranker):
             text = ""
         order, repaired = permutation.read(text, len(documents))
         is_cut = choice.get("finish_reason") == "length"
-        tokens, tokens_out = _tokens(data.get("usage"))
+        tokens, tokens_out = tokens_in(data.get("usage"))
         answer = Answer(
             list(enumerate(falling(order).tolist())),
             tokens=tokens,
@@ -119,11 +117,6 @@ class ListwiseServerReranker(HttpReranker):
         if permutation.is_unfinished(text) or (is_cut and not text.strip()):
             return replace(answer, unusable=_CUT)
         return answer
-
-    def _note_model(self, model: object) -> None:
-        """Keep the name that the server gives its model, where it gives one."""
-        if isinstance(model, str) and self._public(model):
-            self._answering_model = self._public(model)
 
     def _answer(self, request: CandidateList, part: Part, scores: Scores) -> None:
         """Write the scores of a request's documents, window after window. Raises Refusal or
@@ -141,19 +134,3 @@ class ListwiseServerReranker(HttpReranker):
             sorting.take(sorted(range(len(window)), key=lambda position: -places[position]))
         scores[:] = sorting.scores()
         self.meter.count(Usage(pairs=len(scores), truncated=len(sorting.cut)), request.query_id)
-
-    def _body(self, query: str, documents: Sequence[str]) -> dict[str, object]:
-        options = self.options
-        return {
-            "model": options.model,
-            "messages": prompts.messages(options.prompt, query, documents, options.system),
-            "temperature": 0,
-            "max_tokens": options.answer_tokens or _TOKENS_PER_IDENTIFIER * len(documents),
-        }
-
-
-def _tokens(usage: object) -> tuple[int, int]:
-    """Return the tokens read and the tokens written that an answer reports."""
-    if not isinstance(usage, dict):
-        return 0, 0
-    return count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
