@@ -20,6 +20,7 @@ from bench.core.note import Notes
 from bench.datasets import provenance
 from bench.datasets.judgment_rows import read_qrels
 from bench.judging.pool import Pool
+from bench.judging.prompt import published
 from bench.judging.written import check_scale, write_provenance
 from bench.records.run import Run
 from tests.support import fake_judge
@@ -115,7 +116,7 @@ def test_the_provenance_says_who_judged_what_and_at_which_price(judging: Judging
     assert ended.returncode == 0, ended.stderr
     facts = judging.provenance
     assert (facts.model, facts.served_model) == ("grader-1", "grader-1-2026-01-01")
-    assert facts.prompt.digest == judging.provenance.prompt.digest
+    assert facts.prompt.digest == published().digest
     assert facts.prompt.text.startswith("Given a query and a passage")
     assert (facts.temperature, facts.depth, facts.pairs) == (0, 2, PAIRS)
     assert facts.origins == {"model": PAIRS}
