@@ -122,8 +122,8 @@ class View:
         of all.
         """
         for finding in self.findings:
-            sample = self.sample_of(finding)
-            if finding.group == group and sample is not None:
+            sample = self.sample_of(finding) if finding.group == group else None
+            if sample is not None:
                 return f"{len(sample):,} of {self._queries(finding):,} queries, drawn at random"
         return ""
 
