@@ -19,6 +19,7 @@ from threading import Lock
 
 from bench.core.errors import BenchError
 from bench.judging.grades import GRADES
+from bench.records.opening import try_lock
 
 NAME = "answers.jsonl"
 
@@ -145,18 +146,15 @@ def opened(folder: Path) -> Iterator[Answers]:
     """Yield the answers of a folder, which no other process judges into meanwhile. Raises
     BenchError where one does, or where the folder cannot be made.
     """
-    from filelock import FileLock, Timeout
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BenchError(
-            f"{folder}: another process judges into it; wait for it, or choose another --out"
-        ) from None
+        lock = try_lock(folder)
     except OSError as error:
         raise BenchError(f"{folder}: cannot be made: {error.strerror or error}") from error
+    if lock is None:
+        raise BenchError(
+            f"{folder}: another process judges into it; wait for it, or choose another --out"
+        )
     try:
         answers = Answers(folder / NAME)
         try:

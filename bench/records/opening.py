@@ -40,7 +40,7 @@ def open_run(out: Path, info: RunInfo) -> RunWriter:
     folder = suite_folder / info.id
     try:
         folder.mkdir(parents=True)
-        lock = _try_lock(folder)
+        lock = try_lock(folder)
     except OSError as error:
         reason = error.strerror or str(error)
         raise BenchError(
@@ -67,7 +67,7 @@ def _unfinished(suite_folder: Path, info: RunInfo) -> Iterator[Path]:
 def _continued(folder: Path, info: RunInfo) -> RunWriter | None:
     """Take up an unfinished run; None where another process is at work in it, or has finished it
     meanwhile. Raises OSError or BenchError where the folder is another user's."""
-    lock = _try_lock(folder)
+    lock = try_lock(folder)
     if lock is None:
         return None
     interrupted = read_info(folder)
@@ -90,7 +90,7 @@ def _continued(folder: Path, info: RunInfo) -> RunWriter | None:
     return writer
 
 
-def _try_lock(folder: Path) -> Any:
+def try_lock(folder: Path) -> Any:
     """Return a held lock on the folder, or None when another process holds it. The system lets go
     of it when a process dies. Raises OSError where the folder is another user's.
     """
