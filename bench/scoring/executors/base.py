@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from bench.contract.encoding import Encoder
 from bench.contract.recipe import Recipe
 from bench.contract.stage import Reranker
+from bench.core.errors import RerankerError
 from bench.core.options import StageOptions
 from bench.scoring.job import Answer, Job
 
@@ -68,3 +69,26 @@ class Executor(ABC):
         an executor to that. What a job used goes to its meter. Raises what the reranker raises;
         stops what it has started on every way out.
         """
+
+
+class ByRecipe(Executor):
+    """Has other processes build the reranker by its recipe, and do the work. Writes `answers`."""
+
+    def serves(self, reranker: Reranker, recipe: Recipe | None) -> bool:
+        """Return whether other processes can do the work: that of a service or of judgments is none
+        of theirs, and limits per minute hold in one process.
+        """
+        return recipe is not None and reranker.placement == "device"
+
+    def run(
+        self, reranker: Reranker, recipe: Recipe | None, jobs: Iterator[Job]
+    ) -> Generator[tuple[Job, Answer]]:
+        if recipe is None:
+            raise RerankerError("nothing says how to build it in another process")
+        yield from self.answers(reranker, recipe, jobs)
+
+    @abstractmethod
+    def answers(
+        self, reranker: Reranker, recipe: Recipe, jobs: Iterator[Job]
+    ) -> Generator[tuple[Job, Answer]]:
+        """Yield as `run` does."""

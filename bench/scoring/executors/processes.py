@@ -22,7 +22,7 @@ from bench.core.errors import RerankerError
 from bench.core.note import Code, note
 from bench.core.options import option
 from bench.machine.fingerprint import available_devices, usable_cores
-from bench.scoring.executors.base import Executor, ExecutorOptions
+from bench.scoring.executors.base import ByRecipe, ExecutorOptions
 from bench.scoring.executors.worker_process import UnreadableAnswer, WorkerDied, WorkerProcess
 from bench.scoring.job import Answer, Job
 
@@ -46,7 +46,7 @@ class ProcessesOptions(ExecutorOptions):
     )
 
 
-class Processes(Executor):
+class Processes(ByRecipe):
     """Starts a worker when there is a chunk for it, and ends all of them with the trial."""
 
     Options: ClassVar[type[ExecutorOptions]] = ProcessesOptions
@@ -76,17 +76,9 @@ class Processes(Executor):
             return self.options.threads
         return max(1, usable_cores() // len(self.devices(device)))
 
-    def serves(self, reranker: Reranker, recipe: Recipe | None) -> bool:
-        """Return whether workers can do the work: that of a service or of judgments is none of
-        theirs, and limits per minute hold in one process.
-        """
-        return recipe is not None and reranker.placement == "device"
-
-    def run(
-        self, reranker: Reranker, recipe: Recipe | None, jobs: Iterator[Job]
+    def answers(
+        self, reranker: Reranker, recipe: Recipe, jobs: Iterator[Job]
     ) -> Generator[tuple[Job, Answer]]:
-        if recipe is None:
-            raise RerankerError("nothing says how to build it in another process")
         device = recipe.device
         with Crew(self.name, recipe, self.devices(device), self.threads(device)) as crew:
             for job in jobs:

@@ -27,7 +27,7 @@ from bench.core.version import version
 from bench.machine.fingerprint import usable_cores
 from bench.rerankers.description import identified
 from bench.scoring.executors import messages
-from bench.scoring.executors.base import Executor, ExecutorOptions
+from bench.scoring.executors.base import ByRecipe, ExecutorOptions
 from bench.scoring.executors.ray_actor import Actor, ScoringActor
 from bench.scoring.executors.ray_encoding import EncodingActor, encoded_texts
 from bench.scoring.executors.ray_pool import Pool, Reply, Task
@@ -84,7 +84,7 @@ class RayOptions(ExecutorOptions):
     )
 
 
-class Ray(Executor):
+class Ray(ByRecipe):
     """Connects when there is a first chunk, starts an actor when there is a chunk for it, and ends
     all of them with the trial.
     """
@@ -110,17 +110,9 @@ class Ray(Executor):
             return ""
         return f"at most {counted(self.options.workers, 'actor')}"
 
-    def serves(self, reranker: Reranker, recipe: Recipe | None) -> bool:
-        """Return whether actors can do the work: that of a service or of judgments is none of
-        theirs, and limits per minute hold in one process.
-        """
-        return recipe is not None and reranker.placement == "device"
-
-    def run(
-        self, reranker: Reranker, recipe: Recipe | None, jobs: Iterator[Job]
+    def answers(
+        self, reranker: Reranker, recipe: Recipe, jobs: Iterator[Job]
     ) -> Generator[tuple[Job, Answer]]:
-        if recipe is None:
-            raise RerankerError("nothing says how to build it in another process")
         # what is in the cache needs no cluster
         first = next(jobs, None)
         if first is None:
