@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
 from bench.contract.encoding import EncodedTexts, Encoder
@@ -113,11 +114,7 @@ class Ray(ByRecipe):
     def answers(
         self, reranker: Reranker, recipe: Recipe, jobs: Iterator[Job]
     ) -> Generator[tuple[Job, Answer]]:
-        # what is in the cache needs no cluster
-        first = next(jobs, None)
-        if first is None:
-            return
-        tasks = (Task(job, messages.of_requests(job.requests)) for job in _chained(first, jobs))
+        tasks = (Task(job, messages.of_requests(job.requests)) for job in jobs)
         work = Work(ScoringActor, recipe, reranker.origin, identified(reranker))
         for job, reply in self._replies(work, tasks):
             yield job, _answer(job, reply)
@@ -132,11 +129,7 @@ class Ray(ByRecipe):
         decided_by: Fields,
         items: Iterator[tuple[Item, Sequence[str]]],
     ) -> Generator[tuple[Item, EncodedTexts]]:
-        # what is in the cache needs no cluster
-        first = next(items, None)
-        if first is None:
-            return
-        tasks = (Task(item, list(texts)) for item, texts in _chained(first, items))
+        tasks = (Task(item, list(texts)) for item, texts in items)
         for item, reply in self._replies(Work(EncodingActor, recipe, kind, decided_by), tasks):
             if reply.value is None:
                 raise RerankerError(f"{_ended(reply)} over the same texts")
@@ -144,6 +137,10 @@ class Ray(ByRecipe):
 
     def _replies(self, work: Work, tasks: Iterator[Task[Any]]) -> Generator[tuple[Any, Reply]]:
         """Yield each item with the reply of an actor."""
+        # what is in the cache needs no cluster
+        first = next(tasks, None)
+        if first is None:
+            return
         ray = self._session.connected()
         place = self._place(ray, work.recipe.device)
         recipe = replace(work.recipe, device=place.device)
@@ -161,7 +158,7 @@ class Ray(ByRecipe):
 
         patience = self.options.patience
         with Pool[Any](ray, start, work.admit, place.workers, patience) as pool:
-            yield from pool.replies(tasks)
+            yield from pool.replies(chain([first], tasks))
 
     def _place(self, ray: Any, device: str) -> Place:
         """Return what each actor takes of the cluster, and how many there is room for."""
@@ -258,8 +255,3 @@ def _died(reply: Reply) -> Note | None:
 def _plain(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     plain: Mapping[str, Any] = json.loads(json.dumps(fields, default=str))
     return plain
-
-
-def _chained(first: Item, rest: Iterator[Item]) -> Iterator[Item]:
-    yield first
-    yield from rest
