@@ -22,11 +22,11 @@ from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.plugins import look_in
 from bench.core.version import version
-from bench.rerankers.description import described, identified
+from bench.rerankers.description import identified
 from bench.scoring.executors import messages
 from bench.scoring.executors.sources import Sources, unpack
+from bench.scoring.executors.worker import answer_line
 from bench.scoring.executors.worker_process import THREAD_VARIABLES
-from bench.scoring.job import Answer, Job
 
 
 class Actor(ABC):
@@ -76,13 +76,9 @@ class ScoringActor(Actor):
         """Return a line with the answer to a line of requests."""
         try:
             with outsiders_code():
-                requests = messages.requests_of(line)
-                job = Job(requests, {request.query_id: "" for request in requests})
-                answer = job.answered_by(self._reranker)
-                description = described(self._reranker)
+                return answer_line(self._reranker, line)
         except BenchError as error:
             return messages.of_error(error)
-        return messages.of_answer(Answer(answer.outcomes, answer.doubt, description), job.meter)
 
     def _loaded(self, recipe: Recipe) -> Mapping[str, Any]:
         base_dir = Path(recipe.base_dir)

@@ -38,7 +38,7 @@ def main() -> None:
             with outsiders_code():
                 if reranker is None:
                     reranker = _loaded(recipe)
-                text = _answer(reranker, line)
+                text = answer_line(reranker, line)
         except BenchError as error:
             text = messages.of_error(error)
         answers.write(text)
@@ -73,7 +73,8 @@ def _loaded(recipe: Recipe) -> Reranker:
     return reranker
 
 
-def _answer(reranker: Reranker, line: str) -> str:
+def answer_line(reranker: Reranker, line: str) -> str:
+    """Return a line with the answer to a line of requests."""
     requests = messages.requests_of(line)
     keys = {request.query_id: "" for request in requests}
     job = Job(requests, keys)
