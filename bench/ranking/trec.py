@@ -25,7 +25,7 @@ from bench.core.atomic import whole_file, write_atomically
 from bench.core.errors import DataError
 from bench.core.printable import quoted
 from bench.datasets.lines import id_problem
-from bench.ranking import trec_rows, trec_stretches
+from bench.ranking import query_tables, trec_rows, trec_stretches
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,36 +82,27 @@ def read_pieces(
     documents.
     """
     counts = tally or Tally()
-    wanted = None if only is None else sorted(only)
     for piece in _whole_queries(Path(path)):
-        query_ids = piece["query"]
         counts.documents += piece.num_rows
-        counts.queries += _changes(query_ids) + 1
-        if wanted is not None:
-            piece = _rows_of(piece, wanted)
+        counts.queries += _changes(piece["query"]) + 1
+        if only is not None:
+            piece = query_tables.of_queries(piece, "query", only)
         if piece.num_rows:
             yield _with_ranks(piece)
 
 
 def _whole_queries(path: Path) -> Iterator[pa.Table]:
     """Yield the rows of a run, piece by piece, each query in one of them."""
-    import pyarrow as pa
-
-    rest: pa.Table | None = None
     rows_before = 0
-    for batch in trec_stretches.pieces(path):
-        if batch is None:
-            # something about the file needs a closer look, which reads it from its beginning
-            rest = _closely(path).slice(rows_before)
-            break
-        rows = batch if rest is None else pa.concat_tables([rest, batch])
-        end = trec_stretches.start_of_last(rows["query"])
-        rest = rows.slice(end)
-        rows_before += end
-        if end:
-            yield rows.slice(0, end)
-    if rest is not None and rest.num_rows:
-        yield rest
+    try:
+        for piece in query_tables.whole_queries(trec_stretches.pieces(path), "query"):
+            rows_before += piece.num_rows
+            yield piece
+    except trec_stretches.Irregular:
+        # something about the file needs a closer look, which reads it from its beginning
+        rest = _closely(path).slice(rows_before)
+        if rest.num_rows:
+            yield rest
 
 
 def _closely(path: Path) -> pa.Table:
@@ -130,13 +121,6 @@ def _changes(names: pa.ChunkedArray) -> int:
     if len(names) < 2:
         return 0
     return int(pc.sum(pc.not_equal(names[1:], names[:-1])).as_py())
-
-
-def _rows_of(rows: pa.Table, query_ids: Sequence[str]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return rows.filter(pc.is_in(rows["query"], value_set=pa.array(query_ids, pa.string())))
 
 
 def _with_ranks(rows: pa.Table) -> pd.DataFrame:

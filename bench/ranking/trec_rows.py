@@ -111,7 +111,7 @@ def read_fast(data: bytes) -> Rows | None:
     table = parsed(data, delimiter, layout)
     if table is None:
         return None
-    return rows_of(table, layout)
+    return rows_of(table)
 
 
 def parsed(data: bytes, delimiter: str, layout: Sequence[str]) -> pa.Table | None:
@@ -142,7 +142,7 @@ def parsed(data: bytes, delimiter: str, layout: Sequence[str]) -> pa.Table | Non
         return None
 
 
-def rows_of(table: pa.Table, layout: Sequence[str]) -> Rows | None:
+def rows_of(table: pa.Table) -> Rows | None:
     """Return parsed rows of whole queries; None where something needs a closer look."""
     import numpy as np
 
@@ -151,7 +151,7 @@ def rows_of(table: pa.Table, layout: Sequence[str]) -> Rows | None:
     if any(not name or name.startswith("#") for name in query_ids.dictionary.to_pylist()):
         return None
     ranks = table["rank"].to_numpy()
-    if layout is MS_MARCO:
+    if "score" not in table.column_names:
         if not _numbered(query_ids.indices.to_numpy(), ranks):
             return None
         return Rows(query_ids, doc_ids, -ranks.astype(np.float64), ranks, has_scores=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.datasets import lines
-from bench.ranking import trec_rows
+from bench.ranking import query_tables, trec_rows
 from bench.ranking.trec_order import Rows
 
 if TYPE_CHECKING:
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 STRETCH = 2**23
 """Bytes of a file that are parsed at once: some 150,000 rows."""
-
-TAIL = 4096
-"""Rows at the end of a stretch that are looked at together."""
 
 
 class Irregular(Exception):
@@ -32,25 +29,15 @@ def whole_queries(path: Path) -> Iterator[Rows]:
     Raises Irregular where the rows of a query are apart, or anything else is unusual, and DataError
     for a kind of file that holds no lines.
     """
-    import pyarrow as pa
-
-    layout: Sequence[str] = ()
     seen: set[str] = set()
-    rest: pa.Table | None = None
-    for layout, table in _tables(path):
-        if rest is not None:
-            table = pa.concat_tables([rest, table])
-        end = start_of_last(table["query_id"])
-        rest = table.slice(end)
-        if end:
-            yield _unseen(table.slice(0, end), layout, seen)
-    if rest is None:
+    for table in query_tables.whole_queries(_tables(path), "query_id"):
+        yield _unseen(table, seen)
+    if not seen:
         raise Irregular("no rows")
-    yield _unseen(rest, layout, seen)
 
 
-def _unseen(table: pa.Table, layout: Sequence[str], seen: set[str]) -> Rows:
-    rows = trec_rows.rows_of(table, layout)
+def _unseen(table: pa.Table, seen: set[str]) -> Rows:
+    rows = trec_rows.rows_of(table)
     if rows is None:
         raise Irregular("cells")
     query_ids = rows.query_ids.dictionary.to_pylist()
@@ -60,28 +47,8 @@ def _unseen(table: pa.Table, layout: Sequence[str], seen: set[str]) -> Rows:
     return rows
 
 
-def start_of_last(names: pa.ChunkedArray) -> int:
-    """Return the row from which on all have the last row's name; 0 where there are no rows."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    end = len(names)
-    if not end:
-        return 0
-    last = pc.cast(names[-1], pa.string())
-    while end:
-        # a query has few rows: they are looked for from the end on
-        start = max(0, end - TAIL)
-        tail = names[start:end].cast(pa.string())
-        others = pc.indices_nonzero(pc.not_equal(tail, last))
-        if len(others):
-            return start + int(others[-1].as_py()) + 1
-        end = start
-    return 0
-
-
-def _tables(path: Path) -> Iterator[tuple[Sequence[str], pa.Table]]:
-    """Yield the layout and the columns of a file, block by block."""
+def _tables(path: Path) -> Iterator[pa.Table]:
+    """Yield the columns of a file, block by block."""
     delimiter: str | None = None
     layout: Sequence[str] = ()
     first = b""
@@ -102,7 +69,7 @@ def _tables(path: Path) -> Iterator[tuple[Sequence[str], pa.Table]]:
         table = trec_rows.parsed(block, delimiter, layout)
         if table is None:
             raise Irregular("cells")
-        yield layout, table
+        yield table
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
@@ -126,15 +93,12 @@ def _blocks(path: Path) -> Iterator[bytes]:
         raise Irregular("damage") from error
 
 
-def pieces(path: Path) -> Iterator[pa.Table | None]:
+def pieces(path: Path) -> Iterator[pa.Table]:
     """Yield query, document and score of a run as `write_run` writes it, some thousand rows at a
-    time; at last None where anything about the file needs a closer look.
+    time. Raises Irregular where anything about the file needs a closer look.
     """
-    try:
-        for layout, table in _tables(path):
-            if layout is not trec_rows.TREC:
-                raise Irregular("columns")
-            columns = [table["query_id"], table["doc_id"], table["score"]]
-            yield table.from_arrays(columns, ["query", "document", "score"])
-    except Irregular:
-        yield None
+    for table in _tables(path):
+        if "score" not in table.column_names:
+            raise Irregular("columns")
+        columns = [table["query_id"], table["doc_id"], table["score"]]
+        yield table.from_arrays(columns, ["query", "document", "score"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench.contract.candidates import Block, Compact, QueryCandidates
 from bench.core.atomic import whole_file
 from bench.core.errors import RecordError
-from bench.ranking.trec_stretches import start_of_last
+from bench.ranking import query_tables
 from bench.records.cells import REPEAT
 from bench.records.tables import SCORES, STRETCH, path_of, stretches
 
@@ -69,30 +69,12 @@ def read_scores(
 
 def _blocks(path: Path, only: Collection[str] | None) -> Iterator[Block]:
     """Yield the queries of a file, each whole, some rows of which are in memory at once."""
-    import pyarrow as pa
-
+    tables = stretches(path, SCORES)
+    if only is not None:
+        tables = (query_tables.of_queries(rows, "query", only) for rows in tables)
     seen: set[str] = set()
-    rest: pa.Table | None = None
-    for rows in stretches(path, SCORES):
-        if only is not None:
-            rows = rows.filter(_is_of(rows["query"], only))
-        if rest is not None:
-            rows = pa.concat_tables([rest, rows])
-        end = start_of_last(rows["query"])
-        rest = rows.slice(end)
-        if end:
-            yield _block(path, rows.slice(0, end), seen)
-    if rest is not None and rest.num_rows:
-        yield _block(path, rest, seen)
-
-
-def _is_of(column: pa.ChunkedArray, wanted: Collection[str]) -> pa.Array:
-    """Return which rows of a column hold a wanted name."""
-    import numpy as np
-    import pyarrow as pa
-
-    codes, names = _numbered(column)
-    return pa.array(np.array([name in wanted for name in names], dtype=bool)[codes])
+    for rows in query_tables.whole_queries(tables, "query"):
+        yield _block(path, rows, seen)
 
 
 def _block(path: Path, rows: pa.Table, seen: set[str]) -> Block:
