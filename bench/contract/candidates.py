@@ -63,6 +63,15 @@ class Block(NamedTuple):
     codes: NDArray[np.int32]
     scores: NDArray[np.float64]
 
+    @property
+    def has_repeats(self) -> bool:
+        """Whether a query has a document twice."""
+        import numpy as np
+
+        owners = np.repeat(np.arange(len(self.ends)), np.diff(self.ends, prepend=0))
+        pairs = np.sort(owners * max(1, len(self.names)) + self.codes)
+        return bool((pairs[1:] == pairs[:-1]).any())
+
 
 class Compact(Mapping[str, QueryCandidates]):
     """Rankings by query id, kept as numbers, 12 bytes a document: its place in a list of ids, and

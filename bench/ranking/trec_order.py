@@ -123,7 +123,7 @@ def ordered_part(rows: Rows) -> Part:
     ends = np.cumsum(np.bincount(codes, minlength=len(query_ids)))
     numbers = docs.indices.to_numpy(zero_copy_only=False)
     block = Block(query_ids, ends, docs.dictionary.to_pylist(), numbers, scores)
-    if not _has_repeats(block):
+    if not block.has_repeats:
         return Part([block], contradicted, 0, rows.has_scores)
     rankings = Compact(zip(query_ids, _without_repeats(block), strict=True))
     repeated = len(scores) - rankings.documents
@@ -139,15 +139,6 @@ def _encoded(names: Any) -> Any:
     if isinstance(names, pa.DictionaryArray):
         return names
     return pa.array(names, pa.string()).dictionary_encode()
-
-
-def _has_repeats(block: Block) -> bool:
-    """Return whether a query lists a document twice."""
-    import numpy as np
-
-    owners = np.repeat(np.arange(len(block.ends)), np.diff(block.ends, prepend=0))
-    pairs = np.sort(owners * max(1, len(block.names)) + block.codes)
-    return bool((pairs[1:] == pairs[:-1]).any())
 
 
 def _without_repeats(block: Block) -> Iterator[QueryCandidates]:

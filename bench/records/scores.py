@@ -87,13 +87,13 @@ def _block(path: Path, rows: pa.Table, seen: set[str]) -> Block:
     codes, names = _numbered(rows["doc_id"])
     starts = np.flatnonzero(np.append(True, queries[1:] != queries[:-1]))
     query_ids = [query_names[number] for number in queries[starts].tolist()]
-    pairs = np.sort(queries.astype(np.int64) * max(1, len(names)) + codes)
+    ends = np.append(starts[1:], len(queries))
+    block = Block(query_ids, ends, names, codes, rows["score"].to_numpy())
     is_repeated = len(set(query_ids)) < len(query_ids) or not seen.isdisjoint(query_ids)
-    if is_repeated or (pairs[1:] == pairs[:-1]).any():
+    if is_repeated or block.has_repeats:
         raise RecordError(f"{path}: holds a document of a query twice: {REPEAT}")
     seen.update(query_ids)
-    ends = np.append(starts[1:], len(queries))
-    return Block(query_ids, ends, names, codes, rows["score"].to_numpy())
+    return block
 
 
 def _numbered(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], list[str]]:
