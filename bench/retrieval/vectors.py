@@ -195,8 +195,8 @@ class Embedding:
         items = (((part, rows), rows.texts) for part, rows in missing)
         with closing(elsewhere(items)) as encoded:
             for (part, rows), texts in encoded:
-                facts = {"texts": rows.digest, "cut": texts.cut, "seconds": texts.seconds}
-                keep(part, partial(_fill_part, texts.files, facts))
+                save = partial(_write_files, texts.files)
+                _keep_part(part, rows, save, texts.cut, texts.seconds)
                 if texts.note is not None and texts.note not in notes:
                     notes.append(texts.note)
                 advance(len(rows.texts))
@@ -213,13 +213,7 @@ class Embedding:
     def _make_part(self, part: Path, rows: Chunk) -> None:
         begin = time.perf_counter()
         block, cut = self.encode(rows.texts)
-        facts = {"texts": rows.digest, "cut": cut, "seconds": time.perf_counter() - begin}
-
-        def fill(folder: Path) -> None:
-            block.save(folder)
-            (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-
-        keep(part, fill)
+        _keep_part(part, rows, block.save, cut, time.perf_counter() - begin)
 
     def _fill(self, texts: Texts, parts: Sequence[Path], folder: Path) -> None:
         """Write the files of the store from those of the parts."""
@@ -238,12 +232,26 @@ class Embedding:
         (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _fill_part(files: Mapping[str, bytes], facts: Mapping[str, object], folder: Path) -> None:
+def _keep_part(
+    part: Path, rows: Chunk, save: Callable[[Path], object], cut: int, seconds: float
+) -> None:
+    """Keep the embeddings of a chunk, which `save` writes into a folder, with what to know of
+    them.
+    """
+    facts = {"texts": rows.digest, "cut": cut, "seconds": seconds}
+
+    def fill(folder: Path) -> None:
+        save(folder)
+        (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+    keep(part, fill)
+
+
+def _write_files(files: Mapping[str, bytes], folder: Path) -> None:
     """Write the files of a part that was encoded elsewhere."""
     for name, content in files.items():
         # a name that leads out of the folder is none
         (folder / Path(name).name).write_bytes(content)
-    (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def opened(
