@@ -6,7 +6,7 @@ as reranker, which costs next to nothing, so that all of it is the harness's.
 
 Each size runs in a process of its own, and its report is made once more in another one; what an
 import of the libraries takes is in every figure. Collections are the same in every run of this
-script. A run of 50,000 queries x 1,000 candidates needs some 6 GB under the temporary folder.
+script. A run needs some 120 bytes per candidate under the temporary folder.
 """
 
 from __future__ import annotations

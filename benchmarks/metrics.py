@@ -234,7 +234,7 @@ def reading(ranked: dict[str, Ranking]) -> None:
         )
         print(
             f"read_run / bare pyarrow        {statistics.median(complete):6.1f} x  (in order, "
-            "checked for repeats, as Python objects)"
+            "checked for repeats)"
         )
 
 
