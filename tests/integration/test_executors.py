@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,41 +43,7 @@ from tests.support.paths import ROOT
 FAKE = "tests.support.fakes:HashReranker"
 MODEL = {"model": "tiny:bert-cross-encoder", "threads": 1, "max_length": 32}
 TWO = {"processes": {"workers": 2, "threads": 1}}
-MORTAL = """
-import os, signal, time
-from pathlib import Path
-from bench.core.options import option
-from tests.support.fakes import FakeOptions, HashReranker
-
-
-class MortalOptions(FakeOptions):
-    folder: str = option(decides="nothing")
-    dies_at: str = option("", decides="nothing")
-    again: bool = option(False, decides="nothing")
-
-
-class Mortal(HashReranker):
-    Options = MortalOptions
-
-    def score(self, pairs):
-        folder = Path(self.options.folder)
-        (folder / f"{os.getpid()}.pid").touch()
-        died = folder / "died"
-        is_fatal = any(query == self.options.dies_at for query, _ in pairs)
-        if is_fatal and (self.options.again or not died.exists()):
-            died.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().score(pairs)
-"""
-
-
-@pytest.fixture
-def mortal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The name of a reranker that dies where it is told to."""
-    (tmp_path / "mortal_reranker.py").write_text(MORTAL)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield "mortal_reranker:Mortal"
-    sys.modules.pop("mortal_reranker", None)
+MORTAL = "tests.support.fakes:MortalReranker"
 
 
 def suite(collection: Path, *entries: Any, **more: Any) -> dict[str, Any]:
@@ -172,23 +137,23 @@ def test_a_run_and_its_pipelines_measure_the_same(
     assert "executor" not in ours.info.resolved
 
 
-def test_a_worker_that_is_killed_costs_what_it_was_at(mortal: str, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_costs_what_it_was_at(tmp_path: Path) -> None:
     lists = requests(8, docs=4)
     options = {"folder": str(tmp_path), "dies_at": "query 3"}
-    theirs = scored(mortal, options, lists, entry=("processes", {"workers": 2}))
+    theirs = scored(MORTAL, options, lists, entry=("processes", {"workers": 2}))
     assert (tmp_path / "died").exists()
     assert noted(theirs.notes, Code.WORKER_DIED).text == "was killed by SIGKILL"
     assert_same(scored(FAKE, {}, lists), theirs)
 
 
 def test_work_that_kills_every_worker_fails_its_trial_and_keeps_what_was_finished(
-    mortal: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     lists = requests(8, docs=4)
     options = {"folder": str(tmp_path), "dies_at": "query 7", "again": True}
     with pytest.raises(RerankerError, match=r"two workers .* killed by SIGKILL"):
-        scored(mortal, options, lists, entry=("processes", {"workers": 1}))
-    again = score(rerankers.build(mortal, options), lists[:6], chunk_pairs=8)
+        scored(MORTAL, options, lists, entry=("processes", {"workers": 1}))
+    again = score(rerankers.build(MORTAL, options), lists[:6], chunk_pairs=8)
     assert (again.cached_queries, again.computed_queries) == (6, 0)
 
 
@@ -245,7 +210,7 @@ def test_what_is_known_of_a_workers_end_is_said_and_nothing_of_memory(
     assert "memory" not in str(error.value)
 
 
-def test_no_worker_outlives_an_interrupt(mortal: str, tmp_path: Path) -> None:
+def test_no_worker_outlives_an_interrupt(tmp_path: Path) -> None:
     lists = requests(12, docs=4)
     options = {"folder": str(tmp_path), "delay_ms": 20}
     executor = executors.build("processes", {"workers": 2})
@@ -256,19 +221,19 @@ def test_no_worker_outlives_an_interrupt(mortal: str, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         score(
-            rerankers.build(mortal, options),
+            rerankers.build(MORTAL, options),
             lists,
             chunk_pairs=8,
             on_progress=interrupt,
             executor=executor,
-            recipe=Recipe(mortal, options, str(tmp_path)),
+            recipe=Recipe(MORTAL, options, str(tmp_path)),
         )
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
     assert pids
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-    again = score(rerankers.build(mortal, options), lists, chunk_pairs=8)
+    again = score(rerankers.build(MORTAL, options), lists, chunk_pairs=8)
     assert again.cached_queries >= 2, "the chunk that was finished is in the cache"
 
 
@@ -300,9 +265,9 @@ def test_an_object_that_was_handed_over_is_scored_here(collection: Path, tmp_pat
 
 
 def test_a_request_to_end_keeps_what_is_finished_and_leaves_no_lock(
-    mortal: str, collection: Path, tmp_path: Path
+    collection: Path, tmp_path: Path
 ) -> None:
-    entry = {mortal: {"name": "slow", "folder": str(tmp_path), "delay_ms": 150}}
+    entry = {MORTAL: {"name": "slow", "folder": str(tmp_path), "delay_ms": 150}}
     path = tmp_path / "suite.yaml"
     path.write_text(yaml.safe_dump(suite(collection, entry, executor=TWO)))
     cache = Path(os.environ["RERANK_BENCH_CACHE"])

@@ -44,35 +44,27 @@ pytest.importorskip("ray", reason="needs the extra [ray]")
 FAKE = "tests.support.fakes:HashReranker"
 OWN = """
 import os, signal, time
-from pathlib import Path
 from bench.core.options import option
 from words_of_actors import SALT
-from tests.support.fakes import FakeOptions, HashReranker
+from tests.support.fakes import HashReranker, MortalOptions, MortalReranker
 
 
-class OwnOptions(FakeOptions):
-    folder: str = option(decides="nothing")
-    dies_at: str = option("", decides="nothing")
-    again: bool = option(False, decides="nothing")
+class OwnOptions(MortalOptions):
     machine: int = option(0, decides="nothing")
 
 
-class Own(HashReranker):
+class Own(MortalReranker):
     Options = OwnOptions
 
     def score(self, pairs):
-        folder = Path(self.options.folder)
-        (folder / f"{os.getpid()}.pid").touch()
-        died = folder / "died"
         if self.options.machine and os.getppid() == self.options.machine:
             # the process that all actors of a machine end with
             os.kill(self.options.machine, signal.SIGKILL)
             time.sleep(60)
-        is_fatal = any(query == self.options.dies_at for query, _ in pairs)
-        if is_fatal and (self.options.again or not died.exists()):
-            died.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().score([(query + SALT, document) for query, document in pairs])
+        return super().score(pairs)
+
+    def _one(self, query, doc):
+        return super()._one(query + SALT, doc)
 
 
 class Elsewhere(HashReranker):
@@ -343,6 +335,7 @@ def test_ctrl_c_of_a_run_ends_its_actors_and_keeps_what_was_scored(
     assert "rerank-bench: interrupted" in errors
     assert "Traceback" not in errors
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    assert pids
     assert wait_for(lambda: not any(map(_is_running, pids)))
 
 

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,6 +58,30 @@ class HashReranker(PointwiseReranker):
                 log.write(".")
         digest = hashlib.sha256(f"{self.options.salt}\0{query}\0{doc}".encode()).digest()
         return int.from_bytes(digest[:6], "big") / 2**48
+
+
+class MortalOptions(FakeOptions):
+    folder: str = option(decides="nothing")
+    dies_at: str = option("", decides="nothing")
+    again: bool = option(False, decides="nothing")
+
+
+class MortalReranker(HashReranker):
+    """Kills its own process at a query, once or each time, and leaves the numbers of its processes
+    in a folder.
+    """
+
+    Options = MortalOptions
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Any:
+        folder = Path(self.options.folder)
+        (folder / f"{os.getpid()}.pid").touch()
+        died = folder / "died"
+        is_fatal = any(query == self.options.dies_at for query, _ in pairs)
+        if is_fatal and (self.options.again or not died.exists()):
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().score(pairs)
 
 
 class TunableOptions(FakeOptions):

@@ -67,11 +67,15 @@ def test_a_million_candidates_are_no_million_objects() -> None:
     assert sys.getallocatedblocks() - before < 100_000
 
 
-def test_numbers_beyond_the_limit_are_read_back_from_a_file(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have arrays of more than 80 bytes go to files."""
     monkeypatch.setattr(long_array, "IN_MEMORY", 80)
     monkeypatch.setattr(long_array, "AT_ONCE", 40)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_numbers_beyond_the_limit_are_read_back_from_a_file() -> None:
     numbers = LongArray("d")
     expected: list[float] = []
     for size in (3, 8, 1, 0, 20, 2):
@@ -84,11 +88,10 @@ def test_numbers_beyond_the_limit_are_read_back_from_a_file(
             assert numbers.stretch(start, end).tolist() == expected[start:end]
 
 
+@pytest.mark.usefixtures("little_memory")
 def test_numbers_stay_in_memory_where_no_file_can_be_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(long_array, "IN_MEMORY", 80)
-    monkeypatch.setattr(long_array, "AT_ONCE", 40)
     numbers = LongArray("i")
     numbers.extend(range(50))
 
