@@ -252,8 +252,10 @@ def _confirm(job: Job, *, yes: bool, max_cost: float | None) -> None:
     """Ask before something is paid for. Raises BenchError where nobody is there to ask, and Abort
     where the answer is no.
     """
+    if yes or max_cost is not None:
+        return
     expected = job.forecast
-    if yes or max_cost is not None or not expected.to_ask or expected.usd == 0:
+    if not expected.to_ask or expected.usd == 0:
         return
     cost = _cost(expected)
     if not sys.stdin.isatty():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from bench.contract.identity import Fields
@@ -86,7 +85,7 @@ class Job:
     def _assigned(self, own: Pool) -> Assignment:
         return assigned(own, collection_of(self._run, own.dataset), self._asking, self._answers)
 
-    @cached_property
+    @property
     def forecast(self) -> Forecast:
         """What asking would take."""
         return forecast(
