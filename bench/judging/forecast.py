@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.contract.request import CandidateList, Usage
 from bench.judging.answers import Answers
 from bench.judging.assignment import Assignment
-from bench.judging.judges import Judge
+from bench.judging.judges import Judge, bill
 from bench.runner.forecast import Tokens, seconds_at
 
 
@@ -81,9 +81,6 @@ def _expected(
         tokens=tokens.of_characters(assignment.characters),
         tokens_out=to_ask * max_tokens,
     )
-    usd: float | None = 0.0
-    if to_ask and not judge.is_free:
-        usd = judge.price.bill(vars(usage)) if judge.price else None
     return Expected(
         assignment.pool.dataset,
         len(assignment.pool.pairs),
@@ -91,7 +88,7 @@ def _expected(
         len(assignment.pool.pairs) - len(assignment.keys),
         to_ask,
         usage,
-        usd,
+        bill(judge, usage) if to_ask else 0.0,
         _seconds(judge, usage, per_answer),
     )
 

@@ -18,7 +18,7 @@ from bench.judging.assignment import Asking, Assignment, assigned
 from bench.judging.collection import collection_of
 from bench.judging.family import refuse_relatives, relatives
 from bench.judging.forecast import Forecast, forecast
-from bench.judging.judges import Judge, Terms, open_judge
+from bench.judging.judges import Judge, Terms, bill, open_judge
 from bench.judging.judging import Judged, ask
 from bench.judging.pool import Pool, datasets_of, pool
 from bench.judging.prompt import Prompt
@@ -134,7 +134,7 @@ class Job:
                 insisted,
             )
             path = written.write(judged, terms, self._folder, self._answers.path)
-            outcomes.append(Outcome(judged, path, written.usd_of(judged, self._judge)))
+            outcomes.append(Outcome(judged, path, bill(self._judge, judged.usage)))
         return outcomes
 
     def _relatives_now(self) -> Sequence[str]:

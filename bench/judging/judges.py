@@ -109,3 +109,14 @@ def open_judge(name: str, terms: Terms) -> Judge:
     kind, _, model = name.partition(":")
     function: Callable[[str, Terms], Judge] = resolve(kind, TABLE, "kind of judge")
     return function(model, terms)
+
+
+def bill(judge: Judge, usage: Usage) -> float | None:
+    """Return US dollars for what a judge used; 0 where nothing is paid, None where no price is
+    known.
+    """
+    if judge.is_free:
+        return 0.0
+    if judge.price is None:
+        return None
+    return judge.price.bill(vars(usage))

@@ -17,7 +17,7 @@ from bench.core.redaction import redacted
 from bench.datasets import provenance
 from bench.datasets.provenance import MODEL, PEOPLE, PromptFacts, Provenance, Refused
 from bench.judging.grades import GRADES, HIGHEST
-from bench.judging.judges import Judge
+from bench.judging.judges import Judge, bill
 from bench.judging.judging import Judged
 from bench.judging.pool import Pool
 from bench.judging.prompt import Prompt
@@ -114,17 +114,6 @@ def _lines(qrels: Mapping[str, Mapping[str, int]], origin: str) -> list[str]:
     return lines
 
 
-def usd_of(judged: Judged, judge: Judge) -> float | None:
-    """Return what the answers of a dataset have cost, whenever they came; None where no price is
-    known.
-    """
-    if judge.is_free:
-        return 0.0
-    if judge.price is None:
-        return None
-    return judge.price.bill(vars(judged.usage))
-
-
 def _provenance(
     judged: Judged,
     terms: Terms,
@@ -173,7 +162,7 @@ def _provenance(
         calls=usage.calls,
         tokens=usage.tokens,
         tokens_out=usage.tokens_out,
-        usd=usd_of(judged, judge),
+        usd=bill(judge, usage),
         price=str(judge.price) if judge.price else None,
         answers=relpath(answers, path.parent),
         insisted=tuple(terms.insisted),
