@@ -33,6 +33,11 @@ class CurvePoint(NamedTuple):
     ndcg: float
 
 
+def best_of(curve: Sequence[CurvePoint]) -> CurvePoint:
+    """Return the check with the best dev nDCG@10, the first of equals."""
+    return max(curve, key=lambda point: point.ndcg)
+
+
 @dataclass
 class Progress:
     """What a training has come to."""
@@ -45,10 +50,10 @@ class Progress:
 
     @property
     def best(self) -> CurvePoint | None:
-        """The check with the best dev nDCG@10, the first of equals."""
+        """The best check, None before the first one."""
         if not self.curve:
             return None
-        return max(self.curve, key=lambda point: point.ndcg)
+        return best_of(self.curve)
 
     def is_stale(self, patience: int | None) -> bool:
         """Return whether the last checks, `patience` of them, brought nothing better."""
@@ -97,7 +102,7 @@ class Workplace:
                 intact.append(path)
             else:
                 shutil.rmtree(path)
-        return max(intact, key=_step, default=None)
+        return max(intact, key=step_of, default=None)
 
     def best_weights(self, step: int) -> Path:
         """Return the path of the weights after a step that was the best so far."""
@@ -122,5 +127,6 @@ class Workplace:
         return sorted(self.folder.glob("checkpoint-*"))
 
 
-def _step(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """Return the step after which a checkpoint was written."""
     return int(path.name.rpartition("-")[2])

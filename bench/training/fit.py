@@ -24,7 +24,7 @@ from bench.models.sentence_transformer import INSTRUCTIONS
 from bench.models.weights import versions
 from bench.ranking.order import rank
 from bench.training import network
-from bench.training.checkpoints import PROGRESS, CurvePoint, Progress, Workplace
+from bench.training.checkpoints import PROGRESS, CurvePoint, Progress, Workplace, best_of, step_of
 from bench.training.network import Base
 from bench.training.trainer import Plan, Watch, open_trainer, repeatable, row_order
 
@@ -68,7 +68,7 @@ class Fitted:
     @property
     def best(self) -> CurvePoint:
         """The check whose weights were kept: the first of the best."""
-        return max(self.curve, key=lambda point: point.ndcg)
+        return best_of(self.curve)
 
     @property
     def best_step(self) -> int:
@@ -259,7 +259,7 @@ def _follow(
     observer: Observer,
 ) -> None:
     """Train to the end, from a checkpoint where there is one."""
-    begun = int(checkpoint.name.rpartition("-")[2]) if checkpoint is not None else 0
+    begun = step_of(checkpoint) if checkpoint is not None else 0
     if begun >= plan.steps or progress.is_stale(plan.recipe.patience):
         return
     with observer.task(f"{plan.recipe.name}: training", plan.steps, "steps") as advance:
