@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.core.atomic import write_atomically
-from bench.core.kept_folder import is_intact, seal
+from bench.core.cache_dir import cache_dir
+from bench.core.digest import digest_of
+from bench.core.kept_folder import alone, is_intact, seal
 
 KEY = "key.json"
 WEIGHTS = "trained.safetensors"
@@ -125,6 +128,11 @@ class Workplace:
 
     def _checkpoints(self) -> Sequence[Path]:
         return sorted(self.folder.glob("checkpoint-*"))
+
+
+def alone_in(folder: Path) -> AbstractContextManager[None]:
+    """Have other processes that train into the same folder wait while the block runs."""
+    return alone(cache_dir("training", digest_of(str(folder.resolve()))[:20]))
 
 
 def step_of(path: Path) -> int:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.atomic import whole_folder
-from bench.core.cache_dir import cache_dir
 from bench.core.digest import digest_of
 from bench.core.errors import BenchError, DataError, RerankerError
-from bench.core.kept_folder import alone, is_intact, seal
+from bench.core.kept_folder import is_intact, seal
 from bench.core.progress import Observer
 from bench.datasets.base import content_hash
 from bench.machine import cpu
@@ -24,7 +23,15 @@ from bench.models.sentence_transformer import INSTRUCTIONS
 from bench.models.weights import versions
 from bench.ranking.order import rank
 from bench.training import network
-from bench.training.checkpoints import PROGRESS, CurvePoint, Progress, Workplace, best_of, step_of
+from bench.training.checkpoints import (
+    PROGRESS,
+    CurvePoint,
+    Progress,
+    Workplace,
+    alone_in,
+    best_of,
+    step_of,
+)
 from bench.training.network import Base
 from bench.training.trainer import Plan, Watch, open_trainer, repeatable, row_order
 
@@ -101,7 +108,7 @@ def fit(
     base.require()
     key = training_key(recipe, data, base)
     workplace = Workplace(folder.with_name(f"{folder.name}.training"), key)
-    with alone(cache_dir("training", digest_of(str(folder.resolve()))[:20])):
+    with alone_in(folder):
         if fresh:
             _remove(folder, workplace)
         fitted = read_log(folder)

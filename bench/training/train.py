@@ -9,9 +9,6 @@ from pathlib import Path
 import yaml
 
 from bench.core.atomic import write_atomically
-from bench.core.cache_dir import cache_dir
-from bench.core.digest import digest_of
-from bench.core.kept_folder import alone
 from bench.core.progress import Observer
 from bench.core.redaction import redacted
 from bench.machine.fingerprint import resolve_device
@@ -22,6 +19,7 @@ from bench.suite.moved import moved
 from bench.training import entries, ltr
 from bench.training.building import build, forecast
 from bench.training.card import write_card
+from bench.training.checkpoints import alone_in
 from bench.training.comparison import Comparing, Gain
 from bench.training.estimate import Estimate, estimate
 from bench.training.fit import Fitted, fit
@@ -132,7 +130,7 @@ def train(
     it cannot be trained, or has no values on the test queries. Another process that trains into
     `out` is waited for: what is compared is what was trained.
     """
-    with alone(cache_dir("training", digest_of(str(out.resolve()))[:20])):
+    with alone_in(out):
         return _train(recipe, out, device, fresh, observer, command, on)
 
 
