@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench import datasets
 from bench.core.cache_dir import cache_dir, set_aside
-from bench.core.kept_folder import MANIFEST, is_intact, keep
+from bench.core.kept_folder import is_intact, keep
 from bench.core.progress import Observer
 from bench.machine.fingerprint import resolve_device
 from bench.training import leaks
@@ -73,13 +73,8 @@ def trained_model(
 def keep_model(fitted: Fitted) -> None:
     """Copy a trained model into the cache folder, where rows of its recipe look for it."""
     place = cache_dir(FOLDER) / fitted.key[:20]
-    # the copy is sealed anew
-    ignore = shutil.ignore_patterns(MANIFEST)
     if not is_intact(place):
-        keep(
-            place,
-            lambda new: shutil.copytree(fitted.folder, new, ignore=ignore, dirs_exist_ok=True),
-        )
+        keep(place, lambda new: shutil.copytree(fitted.folder, new, dirs_exist_ok=True))
 
 
 def untuned_model(recipe: Recipe, device: str) -> TrainedModel:
