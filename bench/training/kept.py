@@ -105,11 +105,13 @@ def check_measured(recipe: Recipe, measured: Dataset) -> None:
     """
     if measured.documents_read is not None or not measured.has_texts:
         return
+    own: list[Dataset] = []
     for part in recipe.data:
-        own = datasets.load(part.name, part.options, recipe.base_dir, recipe.seed, check=True)
-        if own.documents_read is not None:
+        dataset = datasets.load(part.name, part.options, recipe.base_dir, recipe.seed, check=True)
+        if dataset.documents_read is not None:
             return
-    refuse_measured(split(recipe, Observer(), check=True), measured)
+        own.append(dataset)
+    refuse_measured(split(recipe, Observer(), check=True, training=own), measured)
 
 
 def _lists(recipe: Recipe, portions: Split, device: str, observer: Observer) -> TrainingData:

@@ -33,11 +33,22 @@ class Split:
     without_positive: int = 0
 
 
-def split(recipe: Recipe, observer: Observer, *, check: bool = False) -> Split:
-    """Return the queries in portions. Raises DataError, with the pairs named, where a training
-    query leaks into dev or test; with `check` NotDownloaded in the place of a download.
+def split(
+    recipe: Recipe,
+    observer: Observer,
+    *,
+    check: bool = False,
+    training: Sequence[Dataset] = (),
+) -> Split:
+    """Return the queries in portions. `training` are the datasets to train on where they are loaded
+    already. Raises DataError, with the pairs named, where a training query leaks into dev or test;
+    with `check` NotDownloaded in the place of a download; SuiteError where two datasets to train on
+    have the same name.
     """
-    own = judged(_training_sets(recipe, observer, check))
+    if not training:
+        training = [_loaded(recipe, part, observer, check) for part in recipe.data]
+    _refuse_same_names(recipe, training)
+    own = judged(training)
     shares = (_share(recipe.dev), _share(recipe.test))
     if recipe.kind == "ltr":
         # nothing is chosen by dev there
@@ -45,7 +56,7 @@ def split(recipe: Recipe, observer: Observer, *, check: bool = False) -> Split:
     portions = parted(own, *shares, recipe.split_by, recipe.seed)
     dev = own
     test = own
-    if recipe.kind != "ltr" and recipe.dev.dataset is not None:
+    if recipe.dev.dataset is not None:
         dev = judged([_loaded(recipe, recipe.dev.dataset, observer, check)])
         portions = Portions(portions.train, dev.queries, portions.test)
     if recipe.test is not None and recipe.test.dataset is not None:
@@ -62,18 +73,15 @@ def split(recipe: Recipe, observer: Observer, *, check: bool = False) -> Split:
     )
 
 
-def _training_sets(recipe: Recipe, observer: Observer, check: bool) -> list[Dataset]:
-    """Return the datasets to train on. Raises SuiteError where two have the same name."""
-    loaded: dict[str, Dataset] = {}
-    for number, part in enumerate(recipe.data):
-        dataset = _loaded(recipe, part, observer, check)
-        if dataset.id in loaded:
+def _refuse_same_names(recipe: Recipe, training: Sequence[Dataset]) -> None:
+    names: set[str] = set()
+    for number, dataset in enumerate(training):
+        if dataset.id in names:
             raise recipe.problem(
                 ("data", number),
                 f"two datasets are named '{dataset.id}': give one of them another 'name'",
             )
-        loaded[dataset.id] = dataset
-    return list(loaded.values())
+        names.add(dataset.id)
 
 
 def _share(portion: Portion | None) -> float | None:
