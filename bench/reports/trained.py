@@ -75,11 +75,14 @@ def of_forecast(foreseen: Foreseen) -> Iterator[str]:
         yield f"The teacher would be asked about at most {pairs} that no cache has, {price}."
     timed = foreseen.estimate
     if timed is not None:
+        memory = "memory that is not known"
+        if timed.memory is not None:
+            memory = f"{numbers.size(timed.memory)} of memory"
         yield (
             f"{counted(timed.steps, 'step')} over {counted(timed.pairs, 'pair')} and "
             f"{counted(timed.checks, 'check')} of {counted(timed.dev_pairs, 'dev pair')} take "
             f"{numbers.duration(timed.seconds)} on {timed.device} in {timed.dtype}, less where it "
-            f"stops early, and {numbers.size(timed.memory)} of memory."
+            f"stops early, and {memory}."
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -11,7 +10,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from bench.machine.fingerprint import resolve_device
+from bench.machine import gpu
+from bench.machine.fingerprint import peak_rss_bytes, resolve_device
 from bench.training.checkpoints import Progress, Workplace
 from bench.training.fit import begin, dev_check, plan_of
 from bench.training.network import Base
@@ -33,7 +33,7 @@ TIMED_LISTS = 2
 class Estimate:
     """What a training would take, early stopping left out. `pairs` are those of all epochs,
     `dev_pairs` those of one check; `memory` in bytes is the most that a process of the timed steps
-    held: of the device where it is a GPU, else in all.
+    held: of the device where it is a GPU, else in all; None where the system does not say.
     """
 
     pairs: int
@@ -42,7 +42,7 @@ class Estimate:
     dev_pairs: int
     step_seconds: float
     check_seconds: float
-    memory: int
+    memory: int | None
     device: str
     dtype: str
 
@@ -112,14 +112,8 @@ def _check(plan: Plan, model: Any, data: TrainingData) -> tuple[float, int]:
     return seconds * sum(pairs) / sum(len(row.documents) for row in some), sum(pairs)
 
 
-def peak_memory(device: str) -> int:
-    """Return the most bytes that this process has held: on the device where it is a GPU."""
-    if device.startswith("cuda"):
-        import torch
-
-        return int(torch.cuda.max_memory_allocated(device))
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # kilobytes on Linux, bytes on macOS
-    return peak if sys.platform == "darwin" else peak * 1024
+def peak_memory(device: str) -> int | None:
+    """Return the most bytes that this process has held, on the device where it is a GPU; None where
+    the system does not say.
+    """
+    return gpu.memory(device).get("gpu_allocated_bytes", peak_rss_bytes())
