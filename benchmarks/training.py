@@ -18,18 +18,17 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.contract.part import Part
 from bench.core.progress import Observer
-from bench.datasets.prepare import in_sample_order
 from bench.reports import numbers
 from bench.training import entries
 from bench.training import recipe as recipes
 from bench.training.comparison import Comparing, Gain
 from bench.training.fit import fit
+from bench.training.fractions import subset
 from bench.training.train import prepared
 
 PARAGRAPHS = 5
@@ -97,18 +96,16 @@ def measured(
     data = {f"files:{collection}": {"document": "{text}", "queries": queries}}
     loaded = recipes.load({"name": f"variant-{number}", "data": data, **BASE, **variant.changes})
     split, training = prepared(loaded, "cpu", observer)
-    order = in_sample_order([row.query_id for row in training.train], loaded.seed)
-    chosen = set(order[: round(variant.share * len(order))])
-    lists = [row for row in training.train if row.query_id in chosen]
+    share = subset(training, variant.share, loaded.seed)
     folder = out / str(number)
-    fitted = fit(loaded, replace(training, train=lists), folder / "model", observer, "cpu")
+    fitted = fit(loaded, share, folder / "model", observer, "cpu")
     rows = [
         entries.untuned(loaded, folder),
         Part("minilm-bi-encoder"),
         entries.trained(loaded, fitted.folder, folder),
     ]
     gain = Comparing(folder, "cpu", observer).gain(loaded, split, rows)
-    return gain, sum(len(row.doc_ids) for row in lists), fitted.seconds
+    return gain, fitted.pairs, fitted.seconds
 
 
 def lines(gain: Gain, name: str, pairs: int, seconds: float, *, first: bool) -> Iterator[str]:

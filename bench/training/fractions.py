@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.core.digest import digest_of
-from bench.training.lists import TrainingData, TrainingList
+from bench.datasets.prepare import in_sample_order
+from bench.training.lists import TrainingData
 
 
 def subset(data: TrainingData, fraction: float, seed: int) -> TrainingData:
@@ -16,11 +15,7 @@ def subset(data: TrainingData, fraction: float, seed: int) -> TrainingData:
     if fraction >= 1:
         return data
     count = max(1, round(fraction * len(data.train)))
-    chosen = {row.query_id for row in _shuffled(data.train, seed)[:count]}
+    order = in_sample_order([row.query_id for row in data.train], seed)
+    chosen = set(order[:count])
     train = [row for row in data.train if row.query_id in chosen]
     return replace(data, train=train)
-
-
-def _shuffled(rows: Sequence[TrainingList], seed: int) -> list[TrainingList]:
-    """Return lists in an order that the seed and each query decide, whatever others there are."""
-    return sorted(rows, key=lambda row: digest_of([seed, row.query_id]))
