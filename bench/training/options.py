@@ -11,6 +11,13 @@ from bench.contract.part import Part
 from bench.core.options import Options
 
 
+def one_or_many(value: Any) -> Any:
+    """Return one entry as a list of it, anything else as it is."""
+    if isinstance(value, str | dict | Part):
+        return [value]
+    return value
+
+
 class Portion(Options):
     """Queries that no model is trained on: a share of the training data's, or another dataset's."""
 
@@ -78,12 +85,7 @@ class Negatives(Options):
         """Return the fields by the key that a recipe has for them."""
         return {field.alias or name: field for name, field in cls.model_fields.items()}
 
-    @field_validator("pipeline", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        if isinstance(value, str | dict | Part):
-            return [value]
-        return value
+    _one_or_many = field_validator("pipeline", mode="before")(one_or_many)
 
     @field_validator("ranks")
     @classmethod

@@ -27,7 +27,7 @@ from bench.core.yaml_source import Source
 from bench.suite.checks import Checks
 from bench.suite.nested import Placed
 from bench.suite.pipeline_entry import without_keep
-from bench.training.options import Lora, Negatives, Portion
+from bench.training.options import Lora, Negatives, Portion, one_or_many
 
 ModelKind = Literal["cross-encoder", "bi-encoder", "late-interaction", "ltr"]
 Loss = Literal[
@@ -154,12 +154,7 @@ class Recipe(Options):
     _base_dir: Path = PrivateAttr(default=Path())
     _source: Source | None = PrivateAttr(default=None)
 
-    @field_validator("data", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        if isinstance(value, str | dict | Part):
-            return [value]
-        return value
+    _one_or_many = field_validator("data", mode="before")(one_or_many)
 
     @field_validator("rate", mode="before", json_schema_input_type=float)
     @classmethod
