@@ -15,9 +15,9 @@ from bench.composition.rules import RULES, SkipRule
 from bench.composition.stored import Stored
 from bench.composition.works import BEFORE, Cut, Fuse, Rank, Skip, Step, Work
 from bench.contract.part import Part
-from bench.core.errors import BenchError, SuiteError, nearest
+from bench.core.errors import BenchError, nearest
 from bench.core.options import Options
-from bench.core.yaml_source import Source
+from bench.core.yaml_source import Source, text_of
 from bench.ranking.fusion import Norm
 from bench.ranking.options import FusionNorm, FusionOptions
 from bench.rerankers.composed.options import CutOptions, FuseOptions, SkipOptions
@@ -37,11 +37,7 @@ def entries(path: Path) -> tuple[PipelineEntry, ...]:
     """Return the pipelines of a YAML file: of its key `pipelines`, a whole suite's among them.
     Raises SuiteError naming file, line and key.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path}: cannot be read: {error}") from error
-    source = Source(text, str(path))
+    source = Source(text_of(path), str(path))
     if not isinstance(source.data, dict) or "pipelines" not in source.data:
         raise source.problem((), "a list under the key 'pipelines' is needed, as in a suite")
     try:

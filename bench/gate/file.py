@@ -35,7 +35,7 @@ from pydantic import (
 
 from bench.core.errors import BenchError, SuiteError, nearest
 from bench.core.options import Options, as_mapping, written_number
-from bench.core.yaml_source import Source
+from bench.core.yaml_source import Source, text_of
 from bench.quality.score_measures import is_of_scores
 from bench.records.probe_file import NAMES
 
@@ -344,11 +344,7 @@ def schema_text() -> str:
 
 def load(path: Path | str) -> Gates:
     """A gates file. Raises SuiteError naming file, line, key and fix."""
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path}: cannot be read: {error}") from error
-    source = Source(text, str(path))
+    source = Source(text_of(path), str(path))
     data = source.data
     if data is None:
         data = {}

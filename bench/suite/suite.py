@@ -34,7 +34,7 @@ from bench.core.options import Keys, Kind, Options
 from bench.core.paths import RESERVED
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
-from bench.core.yaml_source import Source
+from bench.core.yaml_source import Source, text_of
 from bench.latency.timed_pass import LatencyPlan
 from bench.quality.score_measures import is_of_scores, of_rankings, of_scores
 from bench.scoring.executors import DEFAULT, entry_of, named
@@ -241,11 +241,7 @@ def load(source: str | Path | Mapping[str, Any]) -> Suite:
         suite._handed = objects
         return suite
     path = find(source)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path}: cannot be read: {error}") from error
-    return parse(text, str(path), path.resolve().parent)
+    return parse(text_of(path), str(path), path.resolve().parent)
 
 
 def shipped() -> dict[str, Path]:

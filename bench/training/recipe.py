@@ -23,7 +23,7 @@ from bench.core.errors import SuiteError
 from bench.core.options import Keys, Kind, Options, written_number
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
-from bench.core.yaml_source import Source
+from bench.core.yaml_source import Source, text_of
 from bench.suite.checks import Checks
 from bench.suite.nested import Placed
 from bench.suite.pipeline_entry import without_keep
@@ -313,8 +313,8 @@ def is_recipe(path: str | Path) -> bool:
     if not Path(path).is_file():
         return False
     try:
-        data = Source(Path(path).read_text(encoding="utf-8-sig"), str(path)).data
-    except (OSError, UnicodeDecodeError, SuiteError):
+        data = Source(text_of(path), str(path)).data
+    except SuiteError:
         return False
     return isinstance(data, dict) and "data" in data and "datasets" not in data
 
@@ -326,11 +326,7 @@ def load(source: str | Path | Mapping[str, Any]) -> Recipe:
     if isinstance(source, Mapping):
         return parse(yaml.safe_dump(dict(source), allow_unicode=True), "<recipe>", Path.cwd())
     path = Path(source)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path}: cannot be read: {error}") from error
-    return parse(text, str(path), path.resolve().parent)
+    return parse(text_of(path), str(path), path.resolve().parent)
 
 
 def parse(text: str, file: str, base_dir: Path) -> Recipe:
