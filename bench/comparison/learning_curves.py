@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from bench.comparison.pairs import Side, paired
 from bench.contract.trial import FIRST_STAGE
@@ -43,7 +44,6 @@ class Share:
     """A training on a share of the queries: their number, its value, and what it gains."""
 
     record: Record
-    fraction: float
     queries: int
     value: Estimate
     gain: Difference
@@ -74,17 +74,24 @@ class LearningCurve:
         return Outlook.UNCLEAR
 
 
+class _Training(NamedTuple):
+    """A record of a row that a recipe trained, and what it says of that."""
+
+    record: Record
+    facts: TrainingFacts
+
+
 def learning_curves(run: Run) -> list[LearningCurve]:
     """Return the learning curves of a run, a group after the other."""
-    members: dict[tuple[GroupKey, str], list[Record]] = {}
+    members: dict[tuple[GroupKey, str, str | None], list[_Training]] = {}
     for record in run.records.values():
         facts = training_of(record)
         if facts is not None and not record.mostly_failed:
-            key = (group_of(record.trial), f"{facts['recipe']} {record.trial.device}")
-            members.setdefault(key, []).append(record)
+            key = (group_of(record.trial), facts["recipe"], record.trial.device)
+            members.setdefault(key, []).append(_Training(record, facts))
     curves: list[LearningCurve] = []
-    for (group, _), records in members.items():
-        curve = _curve(run, group, records)
+    for (group, recipe, _), trainings in members.items():
+        curve = _curve(run, group, recipe, trainings)
         if curve is not None:
             curves.append(curve)
     return curves
@@ -95,24 +102,20 @@ def training_of(record: Record) -> TrainingFacts | None:
     return record.description.get("facts", {}).get("training")
 
 
-def _fraction(record: Record) -> float:
-    facts = training_of(record)
-    return facts["fraction"] if facts is not None else 0.0
-
-
-def _curve(run: Run, group: GroupKey, records: Sequence[Record]) -> LearningCurve | None:
+def _curve(
+    run: Run, group: GroupKey, recipe: str, trainings: Sequence[_Training]
+) -> LearningCurve | None:
     """Return the curve of one recipe; None where it has no training or nothing to compare with."""
     measure = resolve_measure(run, None)
-    trained = sorted((record for record in records if _fraction(record)), key=_fraction)
-    base = next((record for record in records if not _fraction(record)), None)
+    in_order = sorted(trainings, key=lambda training: training.facts["fraction"])
+    trained = [training for training in in_order if training.facts["fraction"]]
+    base = next((own.record for own in trainings if not own.facts["fraction"]), None)
     if base is None:
         base = _first_stage(run, group)
     if base is None or len(trained) < 2:
         return None
-    shares = [_share(run, record, base, measure) for record in trained]
-    facts = training_of(trained[0])
-    name = facts["recipe"] if facts is not None else ""
-    return LearningCurve(name, group, measure, base, shares, _doubling(run, shares, measure))
+    shares = [_share(run, training, base, measure) for training in trained]
+    return LearningCurve(recipe, group, measure, base, shares, _doubling(run, shares, measure))
 
 
 def _first_stage(run: Run, group: GroupKey) -> Record | None:
@@ -122,11 +125,11 @@ def _first_stage(run: Run, group: GroupKey) -> Record | None:
     return None
 
 
-def _share(run: Run, record: Record, base: Record, measure: str) -> Share:
+def _share(run: Run, training: _Training, base: Record, measure: str) -> Share:
+    record, facts = training
     pair = paired(Side(run, record), Side(run, base), measure, seed=run.seed)
-    facts = training_of(record) or {}
     value = record.quality[measure]
-    return Share(record, _fraction(record), facts.get("queries", 0), value, pair.difference)
+    return Share(record, facts["queries"], value, pair.difference)
 
 
 def _doubling(run: Run, shares: Sequence[Share], measure: str) -> Difference | None:

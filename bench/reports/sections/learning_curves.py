@@ -4,6 +4,8 @@ growing shares of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.comparison.learning_curves import (
     WORTH,
     LearningCurve,
@@ -34,19 +36,18 @@ def learning_curves(view: View) -> Section | None:
     """Return how each model was trained, and a table, a chart and a sentence per curve; None where
     the run trained nothing.
     """
-    blocks: dict[GroupKey, list[Block]] = {}
+    rows: dict[GroupKey, list[Row]] = {}
     for record in view.run.records.values():
         facts = training_of(record)
         if facts is not None and facts["fraction"]:
-            blocks.setdefault(group_of(record.trial), [])
-    for group, own in blocks.items():
-        own.append(_trainings(view, group))
+            rows.setdefault(group_of(record.trial), []).append(_training(record, facts))
+    blocks: dict[GroupKey, list[Block]] = {group: [_trainings(own)] for group, own in rows.items()}
     for curve in view.learning_curves:
         blocks.setdefault(curve.group, []).extend(_blocks(curve))
     return view.section("learning-curves", "Trained by a recipe", blocks)
 
 
-def _trainings(view: View, group: GroupKey) -> Table:
+def _trainings(rows: Sequence[Row]) -> Table:
     """Return how the models of a group were trained."""
     columns = [
         Column("queries", "labelled queries", priority=0),
@@ -61,11 +62,6 @@ def _trainings(view: View, group: GroupKey) -> Table:
         Column("dev", "dev nDCG@10", "of that step", priority=1),
         Column("seconds", "training s", priority=2),
     ]
-    rows: list[Row] = []
-    for record in view.run.records.values():
-        facts = training_of(record)
-        if facts is not None and facts["fraction"] and group_of(record.trial) == group:
-            rows.append(_training(record, facts))
     return Table("row", columns, rows, "trainings")
 
 
