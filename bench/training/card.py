@@ -16,6 +16,7 @@ from bench.core.counting import counted, percent
 from bench.core.redaction import redacted, without_places
 from bench.core.version import version
 from bench.models import hub
+from bench.training.comparison import TRAINED
 from bench.training.fit import MEASURE, Fitted
 from bench.training.kinds import KINDS
 from bench.training.network import Base, published_name
@@ -141,10 +142,6 @@ def _result(recipe: Recipe, gain: Measured) -> dict[str, Any]:
         "dataset": {"type": data, "name": f"test queries of {data}"},
         "metrics": [{"type": kind, "name": gain.measure, "value": round(value, 6)}],
     }
-
-
-TRAINED = "trained"
-"""The row of a comparison that is the trained model."""
 
 
 def test_data(recipe: Recipe) -> str:
