@@ -238,5 +238,5 @@ def _sides(run: Run, first_stage: str) -> dict[str, list[Side]]:
 
 def _why(run: Run) -> str:
     """Return why rows of a run have no values."""
-    reasons = [status.reason or status.status for status in run.info.trials if status.reason]
+    reasons = [status.reason for status in run.info.trials if status.reason]
     return "; ".join(dict.fromkeys(reasons)) or "most of its queries failed"

@@ -113,8 +113,8 @@ def _mean(counts: Sequence[int]) -> float:
 
 
 def _per_pass(device: str) -> int:
-    """Return the pairs of a forward pass; at most 0 for a whole batch."""
-    return CPU_PAIRS if device == "cpu" else 0
+    """Return the pairs of a forward pass; -1 for a whole batch."""
+    return CPU_PAIRS if device == "cpu" else -1
 
 
 def _binary_cross_entropy(model: Any, device: str) -> Any:
@@ -129,19 +129,19 @@ def _listnet(model: Any, device: str) -> Any:
     """
     from sentence_transformers.cross_encoder.losses import ListNetLoss
 
-    return ListNetLoss(model, mini_batch_size=_per_pass(device) or -1)
+    return ListNetLoss(model, mini_batch_size=_per_pass(device))
 
 
 def _lambdaloss(model: Any, device: str) -> Any:
     from sentence_transformers.cross_encoder.losses import LambdaLoss
 
-    return LambdaLoss(model, mini_batch_size=_per_pass(device) or -1)
+    return LambdaLoss(model, mini_batch_size=_per_pass(device))
 
 
 def _ranknet(model: Any, device: str) -> Any:
     from sentence_transformers.cross_encoder.losses import RankNetLoss
 
-    return RankNetLoss(model, mini_batch_size=_per_pass(device) or -1)
+    return RankNetLoss(model, mini_batch_size=_per_pass(device))
 
 
 def _cross_margin_mse(model: Any, device: str) -> Any:
