@@ -131,16 +131,7 @@ def cut(lengths: NDArray[np.int64], limit: Limit) -> list[NDArray[np.int64]]:
     """Return the rows of every batch, the longest first, where no memory can be too full for
     one.
     """
-    import numpy as np
-
-    order = np.argsort(-lengths, kind="stable")
-    cuts = []
-    start = 0
-    while start < len(order):
-        rows = order[start : start + limit.rows(lengths[order[start:]])]
-        cuts.append(rows)
-        start += len(rows)
-    return cuts
+    return [rows for rows, _ in run(lengths, limit, lambda rows: rows)]
 
 
 def in_order(
