@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -27,6 +29,13 @@ def open_observer(*, quiet: bool = False) -> Observer:
     from bench.reports.progress import TerminalObserver
 
     return Observer() if quiet else TerminalObserver(open_console(stderr=True))
+
+
+def command_line() -> str:
+    """Return the command that was given, without secrets and folders of this machine."""
+    from bench.core.redaction import argument
+
+    return shlex.join(["rerank-bench", *map(argument, sys.argv[1:])])
 
 
 def warn(line: str) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.arguments import PATH, SuiteCommand, device_option, form_option, quiet_option
-from bench.cli.console import echo, open_console, open_observer, warn
+from bench.cli.console import command_line, echo, open_console, open_observer, warn
 from bench.core.counting import counted
 from bench.core.errors import BenchError
-from bench.core.redaction import argument
 
 if TYPE_CHECKING:
     from bench.records.run import Run as StoredRun
@@ -104,7 +101,7 @@ def run(
         time_it=latency,
         fresh=fresh,
         observer=observer,
-        command=shlex.join(["rerank-bench", *map(argument, sys.argv[1:])]),
+        command=command_line(),
     )
     written = reports.write(done, warn)
     console = open_console()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import click
 
 from bench.cli.arguments import PATH, device_option, form_option, quiet_option
-from bench.cli.console import echo, open_observer, warn
-from bench.core.redaction import argument
+from bench.cli.console import command_line, echo, open_observer, warn
 
 
 @click.command()
@@ -70,7 +67,7 @@ def train(
         echo(report.forecast(training.foreseen(loaded, device, observer)), form)
         return
     folder = out or Path("trained") / loaded.name
-    command = shlex.join(["rerank-bench", *map(argument, sys.argv[1:])])
+    command = command_line()
     try:
         trained = training.train(
             loaded,
