@@ -163,15 +163,12 @@ def _compared(rows: Sequence[RowCalibration], seed: int) -> list[RowCalibration]
     stage's, or to the first of them that has probabilities.
     """
     squares = [_squares(row) for row in rows]
-    usable = [number for number, own in enumerate(squares) if own is not None]
-    firsts = [number for number in usable if rows[number].table.row.trial.is_first_stage]
+    usable = [(row, own) for row, own in zip(rows, squares, strict=True) if own is not None]
     if len(usable) < 2:
         return list(rows)
-    lead = (firsts or usable)[0]
-    baseline = squares[lead]
-    if baseline is None:
-        return list(rows)
-    differences = brier_differences(squares, baseline, rows[lead].table.name, seed)
+    firsts = [pair for pair in usable if pair[0].table.row.trial.is_first_stage]
+    lead, baseline = (firsts or usable)[0]
+    differences = brier_differences(squares, baseline, lead.table.name, seed)
     return [replace(row, against=own) for row, own in zip(rows, differences, strict=True)]
 
 
@@ -183,13 +180,13 @@ def _squares(row: RowCalibration) -> SquaredErrors | None:
 
     reading = row.readings[0]
     platt = [each for each in reading.maps if each.name == PLATT.name]
-    candidates = [each for each in (*reading.raw[:1], *platt) if each.squares is not None]
-    if not candidates or candidates[0].squares is None:
+    sums = [each.squares for each in (*reading.raw[:1], *platt) if each.squares is not None]
+    if not sums:
         return None
     labels = labels_of(row.table, reading.unjudged)
     owners = row.table.owners[~np.isnan(labels)]
     documents = np.bincount(owners, minlength=len(row.table.query_ids)).astype(np.float64)
-    return SquaredErrors(row.table.query_ids, candidates[0].squares, documents)
+    return SquaredErrors(row.table.query_ids, sums[0], documents)
 
 
 def tables_of(
