@@ -24,7 +24,6 @@ from bench.rerankers.options import RerankerOptions
 from tests.support import command
 
 HERE = "tests.integration.test_shorter_lists"
-TRIAL = "everyday--bm25--listwise--cpu"
 
 
 class LogOptions(RerankerOptions):
