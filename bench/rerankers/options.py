@@ -175,9 +175,9 @@ class RuntimeOptions(PairOptions):
         return "auto" in (self.workers, self.token_budget)
 
     @property
-    def given_workers(self) -> int | None:
-        """The number of workers; None where it is looked for."""
-        return None if self.workers == "auto" else self.workers or 1
+    def given_workers(self) -> int:
+        """The number of workers; 1, the usual one, where it is looked for."""
+        return 1 if self.workers == "auto" else self.workers or 1
 
     @property
     def given_budget(self) -> int | None:

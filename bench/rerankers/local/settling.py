@@ -127,7 +127,7 @@ def _settle(scorer: PairScorer, options: RuntimeOptions, setup: Setup) -> None:
     that are fastest here.
     """
     ways = Ways(scorer, options, setup)
-    setting = Setting(options.given_workers or 1, scorer.limit.tokens or 0)
+    setting = Setting(options.given_workers, scorer.limit.tokens or 0)
     if options.is_tuned:
         with sentence_transformer.torch_settings(options):
             scorer.choice = self_tuning.kept(
