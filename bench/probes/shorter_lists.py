@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench import datasets
 from bench.comparison.across import VERSIONS, differences, refused
 from bench.contract.candidates import QueryCandidates
 from bench.contract.request import CandidateList, Usage
@@ -18,14 +17,15 @@ from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.outsiders import outsiders_code
 from bench.core.progress import Observer
-from bench.datasets.base import Dataset
 from bench.meaning.answerability import Answerability, Problem, with_shorter_lists
+from bench.probes.suite import bill
 from bench.records.judged_scores import JudgedScores
 from bench.records.keys import identity_of, system_key
+from bench.records.rows import group_of
 from bench.records.run import Run
 from bench.retrieval.requests import Texts
 from bench.runner.forecast import Tokens
-from bench.runner.rebuilding import Rebuilt, checked, trials_of
+from bench.runner.rebuilding import Rebuilding, Rebuilt
 from bench.scoring.engine import score
 
 if TYPE_CHECKING:
@@ -57,8 +57,10 @@ class ShorterLists:
     run: Run
     seed: int | None = None
     observer: Observer = field(default_factory=Observer)
-    _trials: dict[str | None, dict[str, Rebuilt]] = field(default_factory=dict)
-    _datasets: dict[str, Dataset] = field(default_factory=dict)
+    _rebuilding: Rebuilding = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rebuilding = Rebuilding(self.run)
 
     def costs(self, rows: Sequence[Answerability]) -> Iterator[ListCost]:
         """Yield what asking each row would take that needs it; nothing is loaded or sent."""
@@ -118,12 +120,7 @@ class ShorterLists:
         requests, again = self._requests(table)
         reranker = again.planned.reranker
         usage = reranker.expected_usage(requests, Tokens(requests, self.run.seed))
-        price = reranker.price()
-        usd: float | None = 0.0
-        if reranker.placement == "remote":
-            amounts = {name: float(amount) for name, amount in vars(usage).items()}
-            usd = price.bill(amounts) if price else None
-        return ListCost(table, len(requests), usage, price, usd)
+        return ListCost(table, len(requests), usage, reranker.price(), bill(reranker, usage))
 
     def _requests(self, table: JudgedScores) -> tuple[list[CandidateList], Rebuilt]:
         """Return the shorter lists of a row, and its reranker. Raises BenchError where it cannot be
@@ -132,16 +129,13 @@ class ShorterLists:
         record = self.run.records[table.row.trial.id]
         if record.trial.is_first_stage or record.stages:
             raise RerankerError("a search or a pipeline would have to run as a whole")
-        device = record.trial.device
-        if device not in self._trials:
-            self._trials[device] = trials_of(self.run, device)
-        again = checked(self.run, record.trial, self._trials[device])
+        again = self._rebuilding.trial(record.trial)
         reranker = again.planned.reranker
         if reranker.is_given:
             raise RerankerError("its order was given, and nobody can be asked")
         if reranker.learns or reranker.is_untrained or reranker.needs_collection:
             raise RerankerError("it was trained in the run, or reads the collection")
-        dataset = self._dataset(again, table)
+        dataset = self._rebuilding.dataset(record, again)
         reranker.over(dataset)
         lists = shortened(self.run, table)
         requests = [
@@ -156,31 +150,14 @@ class ShorterLists:
         ]
         return requests, again
 
-    def _dataset(self, again: Rebuilt, table: JudgedScores) -> Dataset:
-        """Return the collection. Raises RerankerError where it is not the one that was measured."""
-        name = table.row.trial.dataset
-        if name not in self._datasets:
-            part, suite = again.group.dataset, again.suite
-            self._datasets[name] = datasets.load(
-                part.name, part.options, suite.base_dir, suite.seed
-            )
-        dataset = self._datasets[name]
-        record = self.run.records[table.row.trial.id]
-        recorded: Mapping[str, object] = record.keys["quality"].fields.get("dataset", {})
-        changed = sorted(key for key in recorded if dataset.identity.get(key) != recorded[key])
-        if changed:
-            raise RerankerError(f"the collection is another one now: {', '.join(changed)} differ")
-        return dataset
-
 
 def shortened(run: Run, table: JudgedScores) -> dict[str, QueryCandidates]:
     """Return query id -> its candidates without the relevant ones, with the first stage's scores;
     queries of which nothing is left are not among them. Raises RerankerError where the run has no
     row of the first stage.
     """
-    trial = table.row.trial
-    key = (trial.dataset, trial.first_stage, trial.depth)
-    firsts = [row for row in run.groups[key] if row.trial.is_first_stage and row.status == "done"]
+    members = run.groups[group_of(table.row.trial)]
+    firsts = [row for row in members if row.trial.is_first_stage and row.status == "done"]
     if not firsts:
         raise RerankerError("the run has no row of its first stage")
     candidates: Lists = run.scores_of(firsts[0].trial.id) or run.ranking(firsts[0].trial.id)

@@ -308,11 +308,13 @@ def cost(row: ProbeRow, sizes: Sizes, names: Sequence[str] = ()) -> Cost:
             lists += all_lists(variants_of(one_probe, row.queries))
     usage = reranker.expected_usage(lists, tokens)
     price = reranker.price()
-    usd: float | None = 0.0
-    if reranker.placement == "remote":
-        usd = price.bill(_amounts(usage)) if price else None
+    usd = bill(reranker, usage)
     return Cost(row.planned.trial.reranker, count, usage, price, usd, row.absent)
 
 
-def _amounts(usage: Usage) -> dict[str, float]:
-    return {name: float(amount) for name, amount in vars(usage).items()}
+def bill(reranker: Reranker, usage: Usage) -> float | None:
+    """Return US dollars for what a reranker would use; None where no price is known for it."""
+    if reranker.placement != "remote":
+        return 0.0
+    price = reranker.price()
+    return price.bill(vars(usage)) if price else None

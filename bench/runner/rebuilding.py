@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bench import datasets
 from bench.contract.trial import Trial
 from bench.core.errors import RecordError, RerankerError, SuiteError
 from bench.core.options import deciding
 from bench.core.redaction import HIDDEN
+from bench.datasets.base import Dataset
 from bench.records.folder import RunFolder
+from bench.records.schema import Record
 from bench.rerankers.options import declared
 from bench.runner.inputs import FINGERPRINT, inputs
 from bench.suite import suite
@@ -40,14 +43,48 @@ class Rebuilt:
         return self.planned.part.name, options.model_dump(exclude=idle)
 
 
-def rebuilt(run: RunFolder, trial: Trial) -> Rebuilt:
-    """Return a trial's reranker and its group. Raises BenchError where that is no longer possible
-    here.
+@dataclass
+class Rebuilding:
+    """Builds trials of a run anew, and loads their collections: what several of them share is read
+    once.
     """
-    return checked(run, trial, trials_of(run, trial.device))
+
+    run: RunFolder
+    _trials: dict[str | None, dict[str, Rebuilt]] = field(default_factory=dict)
+    _datasets: dict[str, Dataset] = field(default_factory=dict)
+
+    def trial(self, trial: Trial) -> Rebuilt:
+        """Return a trial's reranker and its group. Raises BenchError where that is no longer
+        possible here.
+        """
+        if trial.device not in self._trials:
+            self._trials[trial.device] = _trials_of(self.run, trial.device)
+        return _checked(self.run, trial, self._trials[trial.device])
+
+    def dataset(self, record: Record, again: Rebuilt) -> Dataset:
+        """Return the collection of a trial. Raises RerankerError where it is not the one that was
+        measured.
+        """
+        name = record.trial.dataset
+        if name not in self._datasets:
+            part, suite = again.group.dataset, again.suite
+            self._datasets[name] = datasets.load(
+                part.name, part.options, suite.base_dir, suite.seed
+            )
+        dataset = self._datasets[name]
+        recorded: Mapping[str, Any] = record.keys["quality"].fields.get("dataset", {})
+        changed = sorted(key for key in recorded if dataset.identity.get(key) != recorded[key])
+        if changed:
+            raise RerankerError(f"the collection is another one now: {', '.join(changed)} differ")
+        return dataset
 
 
-def trials_of(run: RunFolder, device: str | None) -> dict[str, Rebuilt]:
+def rebuilt(run: RunFolder, trial: Trial) -> Rebuilt:
+    """Return one trial, as `Rebuilding` does."""
+    return Rebuilding(run).trial(trial)
+
+
+def _trials_of(run: RunFolder, device: str | None) -> dict[str, Rebuilt]:
     """Return trial id -> what the stored suite gives, planned for a device. Raises BenchError where
     it cannot be read any more.
     """
@@ -105,7 +142,7 @@ def _same_files(stored: Suite, recorded: Mapping[str, str]) -> int:
     return sum(digests.get(name) == digest for name, digest in recorded.items())
 
 
-def checked(run: RunFolder, trial: Trial, trials: dict[str, Rebuilt]) -> Rebuilt:
+def _checked(run: RunFolder, trial: Trial, trials: Mapping[str, Rebuilt]) -> Rebuilt:
     """Return a trial of these. Raises BenchError where it is not among them, or cannot run here."""
     if trial.id not in trials:
         raise RecordError(f"{run.folder}: its suite gives no {trial.id} any more")

@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench import datasets
 from bench.comparison.across import VERSIONS, differences, refused
 from bench.comparison.drift import usual_tolerance
 from bench.contract.identity import Identity
@@ -23,7 +22,7 @@ from bench.datasets.base import Dataset
 from bench.records.keys import identity_of, system_key
 from bench.records.tables import SCORES, STAGES
 from bench.rerankers.description import described
-from bench.runner.rebuilding import Rebuilt, checked, trials_of
+from bench.runner.rebuilding import Rebuilding, Rebuilt
 from bench.scoring.job import checked as answers
 from bench.verification.evidence import Evidence, Lists, TrialEvidence
 from bench.verification.finding import Code, Ledger, Place, Reason
@@ -50,8 +49,10 @@ class Rescoring:
     evidence: Evidence
     pairs: int
     ledger: Ledger = field(default_factory=lambda: Ledger(NAME))
-    _trials: dict[str | None, dict[str, Rebuilt]] = field(default_factory=dict)
-    _datasets: dict[str, Dataset] = field(default_factory=dict)
+    _rebuilding: Rebuilding = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rebuilding = Rebuilding(self.evidence.run)
 
     def run(self) -> Ledger:
         """Return what was compared: a score per pair."""
@@ -71,14 +72,11 @@ class Rescoring:
         self.ledger.gap(Reason.NOT_RESCORED, trial.file(SCORES), text)
 
     def _trial(self, trial: TrialEvidence) -> None:
-        device = trial.record.trial.device
-        if device not in self._trials:
-            self._trials[device] = trials_of(self.evidence.run, device)
-        again = checked(self.evidence.run, trial.record.trial, self._trials[device])
+        again = self._rebuilding.trial(trial.record.trial)
         if not trial.scores:
             self._gap(trial, "no scores are kept")
             return
-        dataset = self._dataset(trial, again)
+        dataset = self._rebuilding.dataset(trial.record, again)
         with closing(again.planned.reranker):
             for scorer in _scorers(trial, again):
                 reason = _reason(scorer.reranker)
@@ -86,22 +84,6 @@ class Rescoring:
                     self.ledger.gap(Reason.NOT_RESCORED, scorer.file, reason)
                 elif not scorer.reranker.is_given:
                     self._score(trial, scorer, dataset)
-
-    def _dataset(self, trial: TrialEvidence, again: Rebuilt) -> Dataset:
-        """Return the collection. Raises RerankerError where it is not the one that was measured."""
-        name = trial.record.trial.dataset
-        if name not in self._datasets:
-            part = again.group.dataset
-            suite = again.suite
-            self._datasets[name] = datasets.load(
-                part.name, part.options, suite.base_dir, suite.seed
-            )
-        dataset = self._datasets[name]
-        recorded: Mapping[str, Any] = trial.record.keys["quality"].fields.get("dataset", {})
-        changed = sorted(key for key in recorded if dataset.identity.get(key) != recorded[key])
-        if changed:
-            raise RerankerError(f"the collection is another one now: {', '.join(changed)} differ")
-        return dataset
 
     def _score(self, trial: TrialEvidence, scorer: Scorer, dataset: Dataset) -> None:
         """Score a sample again, and compare. Raises RerankerError where another model loads."""
