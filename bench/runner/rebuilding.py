@@ -67,10 +67,8 @@ class Rebuilding:
         """
         name = record.trial.dataset
         if name not in self._datasets:
-            part, suite = again.group.dataset, again.suite
-            self._datasets[name] = datasets.load(
-                part.name, part.options, suite.base_dir, suite.seed
-            )
+            part, own = again.group.dataset, again.suite
+            self._datasets[name] = datasets.load(part.name, part.options, own.base_dir, own.seed)
         dataset = self._datasets[name]
         recorded: Mapping[str, Any] = record.keys["quality"].fields.get("dataset", {})
         changed = sorted(key for key in recorded if dataset.identity.get(key) != recorded[key])
