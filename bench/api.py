@@ -163,7 +163,7 @@ def budget(
         dataset=dataset,
         first_stage=first_stage,
     )
-    return Choices(choices)
+    return Choices(choices).about(_opened(run))
 
 
 def compose(
@@ -190,17 +190,17 @@ def compose(
     from bench.reports.composed import Compositions
 
     limits = Limits(p95_ms, p50_ms, usd_per_1k)
-    path = None if file is None else Path(file)
+    opened = _opened(run)
     compositions = composed(
-        _opened(run),
+        opened,
         pipelines,
-        file=path,
+        file=None if file is None else Path(file),
         dataset=dataset,
         measure=measure,
         limits=limits,
         tuned=tuned,
     )
-    return Compositions(compositions)
+    return Compositions(compositions).about(opened)
 
 
 def calibrate(
@@ -225,7 +225,7 @@ def calibrate(
     tables = tables_of(opened, reranker, dataset=dataset, first_stage=first_stage)
     settings = Settings(folds, opened.seed if seed is None else seed)
     rows = calibrated(opened, tables, settings, is_named=reranker is not None)
-    return Calibrations(rows)
+    return Calibrations(rows).about(opened)
 
 
 def cut(
@@ -255,7 +255,7 @@ def cut(
     goal, opened = promise(keep_recall, keep_precision), _opened(run)
     tables = tables_of(opened, reranker, dataset=dataset, first_stage=first_stage)
     others = others_on(opened, tables, on, _opened)
-    return Cuts(cuts(opened, tables, goal, others, folds, seed))
+    return Cuts(cuts(opened, tables, goal, others, folds, seed)).about(opened)
 
 
 def probe(
@@ -343,7 +343,7 @@ def answerability(
 
     opened = _opened(run)
     rows = answerable(opened, reranker, dataset=dataset, first_stage=first_stage)
-    return Answerabilities(ShorterLists(opened).asked(rows) if ask else rows)
+    return Answerabilities(ShorterLists(opened).asked(rows) if ask else rows).about(opened)
 
 
 def _refuse(text: str) -> None:

@@ -92,7 +92,7 @@ def compose(
     else:
         _write(document, form, out)
     if plot is not None:
-        _draw(compositions, plot)
+        _draw(run, compositions, plot)
     if any(composition.limits.any and not composition.pipelines for composition in compositions):
         return NOTHING_FITS
     return 0
@@ -110,9 +110,10 @@ def _write(document: Document, form: str, out: Path) -> None:
     click.echo(out)
 
 
-def _draw(compositions: Sequence[Composition], path: Path) -> None:
+def _draw(run: Run, compositions: Sequence[Composition], path: Path) -> None:
     """Draw the pipelines of each dataset, into a file of its own where there are several."""
     from bench.core.atomic import write_atomically
+    from bench.reports.judges import judge_lines
     from bench.reports.plots import FORMATS, composed, style
 
     form = path.suffix.removeprefix(".")
@@ -122,5 +123,7 @@ def _draw(compositions: Sequence[Composition], path: Path) -> None:
         own = path
         if len(compositions) > 1:
             own = path.with_stem(file_stem(f"{path.stem}-{composition.dataset}"))
-        write_atomically(own, style.image(composed.figure(composition), form))
+        figure = composed.figure(composition)
+        style.add_lines(figure, judge_lines(run, dataset=composition.dataset))
+        write_atomically(own, style.image(figure, form))
         click.echo(own)

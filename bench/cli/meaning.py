@@ -133,7 +133,7 @@ def calibrate(
         features = FEATURES if place else ()
         _save(run, rows[0], settings, kind or "platt", features, out)
     if plot is not None:
-        _draw(rows, plot)
+        _draw(run, rows, plot)
     echo(report.document(rows, curves=reranker is not None), form, run)
 
 
@@ -193,9 +193,10 @@ def _save(
     click.echo(path, err=True)
 
 
-def _draw(rows: Sequence[RowCalibration], path: Path) -> None:
+def _draw(run: Run, rows: Sequence[RowCalibration], path: Path) -> None:
     """Draw the curves of each row, into a file of its own where there are several."""
     from bench.core.atomic import write_atomically
+    from bench.reports.judges import judge_lines
     from bench.reports.plots import FORMATS, calibrated, style
 
     form = path.suffix.removeprefix(".")
@@ -206,7 +207,9 @@ def _draw(rows: Sequence[RowCalibration], path: Path) -> None:
         own = path
         if len(drawn) > 1:
             own = path.with_stem(file_stem(f"{path.stem}-{row.table.row.trial.id}"))
-        write_atomically(own, style.image(calibrated.figure(row), form))
+        figure = calibrated.figure(row)
+        style.add_lines(figure, judge_lines(run, dataset=row.table.row.trial.dataset))
+        write_atomically(own, style.image(figure, form))
         click.echo(own, err=True)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING
 
 from bench.contract.identity import Fields
 from bench.core.plugins import resolve
+from bench.core.wording import sentences
 from bench.records import points, rows
 from bench.records.folder import RunFolder
+from bench.records.judges import judge_notes
 from bench.records.points import Point, Qualities
 from bench.records.rows import GroupKey, Row
 from bench.records.scores import read_scores
@@ -111,8 +114,8 @@ class Run(RunFolder):
         return pd.DataFrame(rows)
 
     def _repr_html_(self) -> str:
-        """The main table, as a notebook shows it."""
+        """The main table, as a notebook shows it, and who judged it where that was a model."""
         table = self.to_frame().set_index("reranker").dropna(axis="columns", how="all")
-        return str(
-            table.to_html(escape=True, na_rep="–", float_format=lambda value: f"{value:.4g}")
-        )
+        lines = "".join(f"<p>{escape(line)}</p>" for line in sentences(judge_notes([self])))
+        html = table.to_html(escape=True, na_rep="–", float_format=lambda value: f"{value:.4g}")
+        return f"{lines}{html}"

@@ -30,6 +30,7 @@ from bench.reports.document import (
     Section,
     Table,
 )
+from bench.reports.judges import Marked
 from bench.reports.names import title_of
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ REASONS = {
 }
 
 
-class Answerabilities(list[Answerability]):
+class Answerabilities(Marked[Answerability]):
     """Answerabilities that a notebook shows as the command prints them."""
 
     def to_frame(self) -> pd.DataFrame:
@@ -88,10 +89,8 @@ class Answerabilities(list[Answerability]):
 
         return pd.DataFrame(flat(self))
 
-    def _repr_html_(self) -> str:
-        from bench.reports.renderers.html import fragment
-
-        return fragment(document(self))
+    def document(self) -> Document:
+        return document(self)
 
 
 def document(rows: Sequence[Answerability]) -> Document:

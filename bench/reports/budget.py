@@ -16,6 +16,7 @@ from bench.records.points import Point
 from bench.reports import cells, numbers
 from bench.reports.cells import REQUEST_MARK, Cell
 from bench.reports.document import Bullets, Column, Document, Record, Row, Section, Table
+from bench.reports.judges import Marked
 from bench.reports.names import as_sentence, name_of, too_few, too_few_moved
 from bench.reports.sections.results import REQUEST_NOTE
 from bench.reports.settings import DTYPES, USUAL, Settings, short
@@ -34,17 +35,15 @@ WORDS = {
 """Settings in a sentence, in the order in which they are written."""
 
 
-class Choices(list[Choice]):
+class Choices(Marked[Choice]):
     """A list of choices that a notebook shows as the command prints it: tables and sentences."""
 
     def __repr__(self) -> str:
         lines = ["\n".join([title(choice), *sentences(choice)]) for choice in self]
         return "\n\n".join(lines) or "[]"
 
-    def _repr_html_(self) -> str:
-        from bench.reports.renderers.html import fragment
-
-        return fragment(document(self))
+    def document(self) -> Document:
+        return document(self)
 
 
 def document(choices: Sequence[Choice]) -> Document:

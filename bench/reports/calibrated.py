@@ -27,6 +27,7 @@ from bench.reports.document import (
     Section,
     Table,
 )
+from bench.reports.judges import Marked
 from bench.reports.names import title_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ NAMES = {
 """How unjudged documents are read."""
 
 
-class Calibrations(list[RowCalibration]):
+class Calibrations(Marked[RowCalibration]):
     """Calibrations that a notebook shows as the command prints them."""
 
     def to_frame(self) -> pd.DataFrame:
@@ -106,10 +107,8 @@ class Calibrations(list[RowCalibration]):
 
         return pd.DataFrame(flat(self))
 
-    def _repr_html_(self) -> str:
-        from bench.reports.renderers.html import fragment
-
-        return fragment(document(self))
+    def document(self) -> Document:
+        return document(self)
 
 
 DETAILS = "`rerank-bench calibrate RUN ROW` has all errors of a row, and its other reading."

@@ -11,6 +11,7 @@ from bench.latency.columns import Interval
 from bench.reports import cells
 from bench.reports.cells import Cell
 from bench.reports.document import Block, Bullets, Column, Document, Record, Row, Section, Table
+from bench.reports.judges import Marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ BASES = {
 """What a forecast is made from, by the worst of its stages."""
 
 
-class Compositions(list[Composition]):
+class Compositions(Marked[Composition]):
     """Compositions that a notebook shows as the command prints them."""
 
     def to_frame(self) -> pd.DataFrame:
@@ -38,10 +39,8 @@ class Compositions(list[Composition]):
             rows += [{"dataset": composition.dataset, **row} for row in flat(composition)]
         return pd.DataFrame(rows)
 
-    def _repr_html_(self) -> str:
-        from bench.reports.renderers.html import fragment
-
-        return fragment(document(self))
+    def document(self) -> Document:
+        return document(self)
 
 
 def document(

@@ -14,6 +14,7 @@ from bench.reports import cells
 from bench.reports.calibrated import error_cell
 from bench.reports.cells import Cell
 from bench.reports.document import Block, Bullets, Column, Document, Record, Row, Section, Table
+from bench.reports.judges import Marked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +28,7 @@ READ = {
 """How unjudged documents are read."""
 
 
-class Cuts(list[Cut]):
+class Cuts(Marked[Cut]):
     """Cuts that a notebook shows as the command prints them."""
 
     def to_frame(self) -> pd.DataFrame:
@@ -36,10 +37,8 @@ class Cuts(list[Cut]):
 
         return pd.DataFrame(flat(self))
 
-    def _repr_html_(self) -> str:
-        from bench.reports.renderers.html import fragment
-
-        return fragment(document(self))
+    def document(self) -> Document:
+        return document(self)
 
 
 def document(cuts: Sequence[Cut]) -> Document:

@@ -1,23 +1,47 @@
-"""The mark of every document that shows a quality by judgments that a model made."""
+"""The mark of every document and picture that shows a quality by judgments that a model made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from bench.core.wording import sentences
 from bench.records.folder import RunFolder
 from bench.records.judges import judge_notes
 from bench.reports.document import Document, Paragraph, Section, Strong
 
+Item = TypeVar("Item")
+MARK = "Judged by a model."
 FIELD = "judged_by"
 """The field of JSON, and the column of CSV, that says so."""
 
 
-def judge_lines(*runs: RunFolder) -> list[str]:
-    """Return a line per dataset of these runs that a model has judged."""
-    return sentences(judge_notes(runs))
+def judge_lines(*runs: RunFolder, dataset: str | None = None) -> list[str]:
+    """Return a line per dataset of these runs that a model has judged, or that of one of them."""
+    notes = judge_notes(runs)
+    return sentences(about for about in notes if dataset is None or about.where == dataset)
+
+
+class Marked(list[Item]):
+    """Rows about a run, which a notebook shows as the command prints them: where a model has judged
+    the run, it says so.
+    """
+
+    runs: Sequence[RunFolder] = ()
+
+    def about(self, run: RunFolder) -> Self:
+        """Take the run that the rows are about, and return them."""
+        self.runs = (run,)
+        return self
+
+    def document(self) -> Document:
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        from bench.reports.renderers.html import fragment
+
+        return fragment(marked(self.document(), *self.runs))
 
 
 def marked(document: Document, *runs: RunFolder) -> Document:
@@ -27,7 +51,7 @@ def marked(document: Document, *runs: RunFolder) -> Document:
     lines = judge_lines(*runs)
     if not lines:
         return document
-    blocks = [Paragraph((Strong("Judged by a model."), f" {line}.")) for line in lines]
+    blocks = [Paragraph((Strong(MARK), f" {line}.")) for line in lines]
     section = Section("judges", "Judgments by a model", blocks, titled=False)
     checks = document.checks
     if checks is not None:

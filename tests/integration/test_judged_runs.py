@@ -10,15 +10,18 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+import bench as api
 from bench.core.errors import DataError
 from bench.datasets import load
 from bench.datasets.provenance import path_of
+from bench.reports import plots
 from tests.support import fake_judge
 from tests.support.command import Ended, bench
 from tests.support.fake_cohere import serve
@@ -150,6 +153,18 @@ def test_reports_and_lists_of_runs_say_so(home: Home) -> None:
     home("export", "results/judged", "--format", "mteb", "--out", "mteb")
     (path,) = (home.folder / "mteb").rglob("*.json")
     assert MARK in json.loads(path.read_text())["rerank_bench"]["judged_by"]
+
+
+def test_pictures_and_notebooks_say_so(home: Home) -> None:
+    (folder,) = (home.folder / "results" / "judged").iterdir()
+    run = api.load(folder)
+    views = (api.calibrate(run), api.answerability(run), api.compose(run), run)
+    for view in views:
+        assert MARK in " ".join(unescape(view._repr_html_()).split()), type(view)
+    pictures = list(plots.draw(run, "per-query"))
+    assert pictures
+    for picture in pictures:
+        assert MARK in " ".join(picture.figure.get_supxlabel().split())
 
 
 def test_the_gate_says_so_in_every_form(home: Home) -> None:

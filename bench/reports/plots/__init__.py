@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bench.core.plugins import resolve
 from bench.core.redaction import redacted_text
 from bench.records.rows import GroupKey
 from bench.records.run import Run
+from bench.reports.judges import judge_lines
 
 KINDS: dict[str, str] = {
     "pareto": "bench.reports.plots.tradeoff:draw",
@@ -117,4 +119,12 @@ def draw(run: Run, kind: str) -> Iterator[Picture]:
     kind.
     """
     pictures: Iterator[Picture] = resolve(kind, KINDS, "kind of plot")(run)
-    return pictures
+    return map(partial(_marked, run), pictures)
+
+
+def _marked(run: Run, picture: Picture) -> Picture:
+    """Say below a picture that a model has judged its dataset, where one has."""
+    from bench.reports.plots import style
+
+    style.add_lines(picture.figure, judge_lines(run, dataset=picture.group[0]))
+    return picture

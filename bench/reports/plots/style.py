@@ -5,9 +5,12 @@ fit a page, files that repeat.
 from __future__ import annotations
 
 import io
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from bench.reports.charts.svg import Mark
+from bench.reports.judges import MARK
 
 # Okabe & Ito's colour-blind-safe set.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -23,6 +26,8 @@ MARKERS = {
 GREY, FAINT = "#777777", "#dddddd"
 WIDTH = 7.2
 """Inches of a picture."""
+COLUMNS = 115
+"""Characters of a line below a picture."""
 
 
 def empty_figure(width: float, height: float) -> Any:
@@ -43,6 +48,16 @@ def new_figure(title: str, height: float = 4.6) -> tuple[Any, Any]:
     axes.grid(color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
     return figure, axes
+
+
+def add_lines(figure: Any, lines: Sequence[str]) -> None:
+    """Write below a figure that a model made the judgments behind it, a line per dataset; nothing
+    without lines.
+    """
+    if not lines:
+        return
+    paragraphs = [textwrap.fill(f"{MARK} {line}.", COLUMNS) for line in lines]
+    figure.supxlabel("\n".join(paragraphs), x=0.01, ha="left", fontsize=7, color=GREY)
 
 
 def look(mark: Mark) -> dict[str, str]:
