@@ -19,6 +19,7 @@ class Code(StrEnum):
 
     # a row
     TRAINED_ON = "trained-on"
+    UNCOMPARED = "uncompared"
     RANDOM_WEIGHTS = "random-weights"
     OTHER_CANDIDATES = "other-candidates"
     MOSTLY_FAILED = "mostly-failed"

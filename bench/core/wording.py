@@ -216,6 +216,10 @@ WORDS: Mapping[Code, Words] = {
         "ᵗ trained on {text}, which this collection is of: its results here may be better than on "
         "unseen data"
     ),
+    Code.UNCOMPARED: says(
+        "trained by a recipe, and its folder has no {file}, which would say on what: it may have "
+        "seen the queries measured here"
+    ),
     Code.RANDOM_WEIGHTS: says("random weights: the order means nothing"),
     Code.OTHER_CANDIDATES: says(
         "a run over other candidates than these, left out of the verdict: `first_stage: NAME` "

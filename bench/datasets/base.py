@@ -85,7 +85,7 @@ class Dataset:
     that it shares documents or queries with. `documents_read` is
     how many documents a check has read, None where it has read all. `is_unjudged` says that nobody
     has judged yet: every query has judgments, and they are empty. `judge` is who made them, where
-    it was a model.
+    it was a model. `is_measured` is false where its queries are trained on.
     """
 
     id: str
@@ -102,6 +102,7 @@ class Dataset:
     has_texts: bool = True
     documents_read: int | None = None
     is_unjudged: bool = False
+    is_measured: bool = True
     judge: JudgeFacts | None = None
     families: tuple[str, ...] = ()
 

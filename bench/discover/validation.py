@@ -181,6 +181,7 @@ def _stage(suite: Suite, group: Group, dataset: Dataset | None, check: DatasetCh
         built = retrieval.build(part.name, part.options, suite.base_dir, group.device)
         if dataset is not None:
             check_texts(dataset, group, built)
+            built.check_over(dataset)
         candidates = built.check(dataset, depth)
         if candidates is not None:
             stage.facts = _extent(candidates)

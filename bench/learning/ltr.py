@@ -115,6 +115,8 @@ class LtrReranker(BaseReranker):
         is_whole = dataset.has_texts and dataset.documents_read is None
         if is_whole and len(dataset.documents) <= COMPARED:
             refuse_absent(dataset, self.options.fields)
+        if self._encoder is not None:
+            self._encoder.check_over(dataset)
         part = self.options.train
         if part is None or self._origin is None:
             return
@@ -165,6 +167,8 @@ class LtrReranker(BaseReranker):
     @contextmanager
     def prepared(self, requests: Sequence[CandidateList]) -> Iterator[None]:
         learner = self._over()
+        if self._encoder is not None:
+            self._encoder.check_over(learner.dataset)
         self.state = learner.learned_from(requests)
         try:
             yield

@@ -18,7 +18,7 @@ from bench.contract.requirement import Package, Requirement
 from bench.core.errors import BenchError, Unavailable, first_line
 from bench.core.note import Code, Note, note
 from bench.machine import cpu
-from bench.models import hub, packing, tiny
+from bench.models import hub, packing, seen_queries, tiny
 from bench.models.options import NetworkOptions, PromptOptions
 from bench.models.quiet import quiet
 from bench.models.weights import Weights, versions
@@ -163,6 +163,8 @@ def facts(model: Any, options: NetworkOptions, weights: Weights) -> dict[str, An
     source: dict[str, str | bool] = {"source": weights.label}
     if tiny.is_tiny(weights.spec):
         source["random_weights"] = True
+    notes = slow_arithmetic(options.dtype, parameters[0].device.type)
+    notes += seen_queries.notes_of(seen_queries.folders_of(weights))
     return {
         **source,
         "class": type(network).__name__,
@@ -172,9 +174,7 @@ def facts(model: Any, options: NetworkOptions, weights: Weights) -> dict[str, An
         "device": str(parameters[0].device),
         "attention": getattr(model.config, "_attn_implementation", None),
         "threads": thread_count(options),
-        "warnings": [
-            note.to_dict() for note in slow_arithmetic(options.dtype, parameters[0].device.type)
-        ],
+        "warnings": [note.to_dict() for note in notes],
         "trust_remote_code": options.trust_remote_code,
         "torch_build": torch.__version__,
     }

@@ -29,6 +29,7 @@ from bench.training.train import Foreseen, Trained
 
 LEFT_OUT = {
     "dropped_by_leak": "training queries that leak into dev or test",
+    "dropped_of_dev": "dev queries that the test asks, too",
     "without_positive": "queries without a relevant document",
     "failed": "queries that the teacher did not answer",
     "dropped_by_margin": "candidates inside the margin",
@@ -94,6 +95,7 @@ def _forecast_data(foreseen: Foreseen) -> Record:
         "dev_queries": len(portions.dev),
         "test_queries": len(portions.test),
         "dropped": foreseen.split.dropped,
+        "dropped_of_dev": foreseen.split.dropped_of_dev,
     }
     if foreseen.data is not None:
         facts = foreseen.data.facts

@@ -87,6 +87,11 @@ class BaseFirstStage(ABC):
             requirement.require()
         return None
 
+    def check_over(self, dataset: Dataset) -> None:
+        """Raise DataError where a model of it was trained on what the collection measures."""
+        for _, stage in self.parts:
+            stage.check_over(dataset)
+
     def load(self, dataset: Dataset) -> None:
         """Open the index of a collection. Idempotent."""
         return

@@ -23,7 +23,8 @@ from bench.core.errors import RerankerError
 from bench.core.note import Code, Note, Notes, note
 from bench.core.plugins import name_of
 from bench.datasets.base import Dataset, content_hash
-from bench.models import headers, sentence_transformer, tiny
+from bench.datasets.leaks import refuse_measured
+from bench.models import headers, seen_queries, sentence_transformer, tiny
 from bench.models.batches import LIBRARY_PAIRS, Limit
 from bench.models.text_encoder import Encoded, TextEncoder
 from bench.models.weights import Weights
@@ -104,6 +105,11 @@ class EncodedFirstStage(BaseFirstStage):
             if config is not None and not self.options.trust_remote_code:
                 headers.refuse_unknown_kind(self.options.model, config)
         return None
+
+    def check_over(self, dataset: Dataset) -> None:
+        """Raise DataError where a recipe has trained the encoder on what is measured."""
+        for seen in seen_queries.seen_by(self.weights):
+            refuse_measured(seen, dataset)
 
     def load(self, dataset: Dataset) -> None:
         """Load the encoder, and open the store or make it."""

@@ -61,6 +61,7 @@ def retrieve(
     stage = retrieval.build(part.name, part.options, suite.base_dir, group.device, observer)
     stage.encode_with(encoder)
     check_texts(dataset, group, stage)
+    stage.check_over(dataset)
     try:
         stage.load(dataset)
         with observer.task(f"retrieving with {trial.first_stage}", len(judged), "queries"):

@@ -10,11 +10,11 @@ from bench.core.counting import counted
 from bench.core.progress import Observer
 from bench.datasets.base import Dataset
 from bench.datasets.folds import visible_text
+from bench.datasets.judged_queries import JudgedQuery
 from bench.training.lists import DataFacts, TrainingData, TrainingList
 from bench.training.material import Material, material, mined
 from bench.training.mining import Miner
 from bench.training.negatives import Chosen, Scores, choose, window
-from bench.training.queries import JudgedQuery
 from bench.training.recipe import Recipe
 from bench.training.split import Split
 from bench.training.teaching import Bill, Lesson, Teacher
@@ -115,7 +115,7 @@ def _data(
     facts = _facts(split, source, rows)._replace(dev_queries=len(dev))
     dev_qrels = {query.name: query.grades for query in split.portions.dev}
     positives = {row.query.name: len(row.positives) for row in rows}
-    return TrainingData(train, dev, dev_qrels, positives, facts)
+    return TrainingData(train, dev, dev_qrels, positives, facts, split.seen)
 
 
 def _windows(recipe: Recipe, source: Material) -> dict[str, tuple[str, ...]]:
@@ -236,6 +236,7 @@ def _facts(split: Split, source: Material, rows: Sequence[Row]) -> DataFacts:
         dropped_by_margin=sum(each.by_margin for each in chosen),
         without_positive=split.without_positive,
         dropped_by_leak=split.dropped,
+        dropped_of_dev=split.dropped_of_dev,
         shared_documents=_shared(split, source, rows),
     )
 

@@ -22,6 +22,7 @@ from bench.core.options import as_mapping
 from bench.core.progress import Observer
 from bench.core.redaction import redacted
 from bench.datasets.base import Dataset
+from bench.datasets.judged_queries import JudgedQuery
 from bench.quality import statistics
 from bench.quality.statistics import Difference, Estimate
 from bench.records.run import Run
@@ -31,7 +32,6 @@ from bench.suite.moved import moved
 from bench.suite.naming import display_name
 from bench.suite.nested import options_for
 from bench.suite.suite import Suite
-from bench.training.queries import JudgedQuery
 from bench.training.recipe import Recipe
 from bench.training.split import Split
 

@@ -17,8 +17,10 @@ from bench.core.errors import BenchError, DataError, RerankerError
 from bench.core.kept_folder import is_intact, seal
 from bench.core.progress import Observer
 from bench.datasets.base import content_hash
+from bench.datasets.leaks import Seen
 from bench.machine import cpu
 from bench.machine.fingerprint import resolve_device
+from bench.models import seen_queries
 from bench.models.sentence_transformer import INSTRUCTIONS
 from bench.models.weights import versions
 from bench.ranking.order import rank
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from bench.training.lists import TrainingData, TrainingList
     from bench.training.recipe import Recipe
 
-LOG = "training.log"
+LOG = seen_queries.TRAINING
 """JSON, a line for the training and one per check. No part of the model: two trainings with the
 same weights differ in their seconds.
 """
@@ -118,6 +120,9 @@ def fit(
         if fitted is None or fitted.key != key:
             refuse_other(folder)
             fitted = _train(base, data, folder, workplace, key, observer)
+        if not (folder / seen_queries.FILE).is_file():
+            # of a version that wrote none
+            seen_queries.write(_seen(data, base), folder)
         workplace.remove()
     return fitted
 
@@ -251,9 +256,15 @@ def _train(
                 versions(*base.libraries()),
             )
             write_log(fitted, new)
+            seen_queries.write(_seen(data, base), new)
             # whole and as it was written, or trained anew
             seal(new)
     return fitted
+
+
+def _seen(data: TrainingData, base: Base) -> Seen:
+    """Return what a trained model has seen: in this training, and in those of its base."""
+    return seen_queries.together(data.seen, base.seen)
 
 
 def _follow(

@@ -11,15 +11,14 @@ from bench import datasets
 from bench.core.cache_dir import cache_dir, set_aside
 from bench.core.kept_folder import is_intact, keep
 from bench.core.progress import Observer
+from bench.datasets.leaks import refuse_measured
 from bench.machine.fingerprint import resolve_device
-from bench.training import leaks
 from bench.training.building import build
 from bench.training.fit import Fitted, fit, read_log, training_key
 from bench.training.fractions import subset
 from bench.training.lists import TrainingData
 from bench.training.mining import Miner
 from bench.training.network import Base
-from bench.training.queries import judged, questions
 from bench.training.recipe import Recipe
 from bench.training.split import Split, split
 from bench.training.teaching import Teacher
@@ -61,7 +60,8 @@ def trained_model(
     base.require()
     portions = split(recipe, observer)
     if measured is not None:
-        refuse_measured(portions, measured)
+        for seen in (portions.seen, *base.seen):
+            refuse_measured(seen, measured)
     data = subset(_lists(recipe, portions, device, observer), fraction, recipe.seed)
     key = training_key(recipe, data, base)
     known = _stored(folder, key)
@@ -85,33 +85,19 @@ def untuned_model(recipe: Recipe, device: str) -> TrainedModel:
     return TrainedModel(key, base.recipe.base_dir, {"fraction": 0.0, "queries": 0, "pairs": 0})
 
 
-def refuse_measured(portions: Split, measured: Dataset) -> None:
-    """Raise DataError where queries that are trained on, or choose the best step, ask what measured
-    ones ask, or where training documents answer these.
-    """
-    if measured.qrels:
-        others = judged([measured]).queries
-    else:
-        # ranked and not measured, until somebody judges what is ranked
-        others = questions(measured)
-    train, dev = portions.portions.train, portions.portions.dev
-    leaks.refuse(leaks.leaks(train, others, documents=True), "the suite")
-    leaks.refuse(leaks.leaks(dev, others, documents=False), "the suite", "dev")
-
-
 def check_measured(recipe: Recipe, measured: Dataset) -> None:
-    """Do the same before anything is mined or downloaded. Of collections that are read in part
-    nobody knows which documents are the same.
+    """Raise DataError where a recipe trains on what a dataset measures, or its base has done so,
+    before anything is mined or downloaded. Training data that is read in part is not compared.
     """
-    if measured.documents_read is not None or not measured.has_texts:
-        return
+    for seen in Base(recipe, "cpu").seen:
+        refuse_measured(seen, measured)
     own: list[Dataset] = []
     for part in recipe.data:
         dataset = datasets.load(part.name, part.options, recipe.base_dir, recipe.seed, check=True)
         if dataset.documents_read is not None:
             return
         own.append(dataset)
-    refuse_measured(split(recipe, Observer(), check=True, training=own), measured)
+    refuse_measured(split(recipe, Observer(), check=True, training=own).seen, measured)
 
 
 def _lists(recipe: Recipe, portions: Split, device: str, observer: Observer) -> TrainingData:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bench.datasets.base import Qrels
+from bench.datasets.leaks import Seen
 
 
 class TrainingList(NamedTuple):
@@ -41,6 +42,8 @@ class DataFacts(NamedTuple):
     """Training queries that were left out, since a measured query asks the same or shares their
     relevant documents.
     """
+    dropped_of_dev: int = 0
+    """Dev queries that were left out, since a test query asks the same."""
     failed: int = 0
     """Training queries that were left out, since the teacher did not answer."""
     shared_documents: int = 0
@@ -56,7 +59,8 @@ class DataFacts(NamedTuple):
 class TrainingData:
     """Lists to train on; lists of dev queries, whose documents are the pipeline's candidates in
     their order, with grades as labels; the judgments of dev queries; and counts. `positives` are
-    the first documents of each training list: query id -> their number.
+    the first documents of each training list: query id -> their number. `portions` are the queries
+    that the lists were made of.
     """
 
     train: Sequence[TrainingList]
@@ -64,3 +68,11 @@ class TrainingData:
     dev_qrels: Qrels
     positives: dict[str, int]
     facts: DataFacts
+    portions: Seen = field(default_factory=Seen)
+
+    @property
+    def seen(self) -> Seen:
+        """What a model that is trained on the lists has seen."""
+        names = {row.query_id for row in self.train}
+        train = [query for query in self.portions.train if query.name in names]
+        return self.portions._replace(train=train)

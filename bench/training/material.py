@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from bench.contract.candidates import QueryCandidates
 from bench.datasets.base import Dataset
+from bench.datasets.judged_queries import JudgedQuery, field_values
 from bench.training.mining import Miner
-from bench.training.queries import JudgedQuery, field_values
 from bench.training.recipe import Recipe
 from bench.training.split import Split
 

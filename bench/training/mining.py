@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -84,7 +85,8 @@ class Miner:
         pipeline = self._planned.pipeline
         if pipeline is None or not pipeline.steps:
             return dict(candidates.by_query)
-        pipeline.over(dataset)
+        # a model that was trained on the same queries may mine for the next one
+        pipeline.over(replace(dataset, is_measured=False))
         pipeline.bind(dataset.qrels, candidates)
         requests = Requests(dataset, candidates, query_ids)
         questions = Questions(dataset, query_ids, requests, ("nDCG@10",))

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from bench.contract.candidates import QueryCandidates
 from bench.datasets.base import content_hash
+from bench.datasets.judged_queries import JudgedQuery
 from bench.training.options import Negatives
-from bench.training.queries import JudgedQuery
 
 Scores = Mapping[str, float]
 

@@ -7,7 +7,8 @@ Low-rank adapters: Hu et al. 2021, arXiv:2106.09685, by peft.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from bench.catalogue import entries
 from bench.contract.identity import Checkpoint
 from bench.contract.requirement import Package, Requirement
 from bench.contract.stage import Reranker
-from bench.core.errors import RerankerError, SuiteError
-from bench.models import checkpoint, sentence_transformer
+from bench.core.errors import RerankerError, SuiteError, Unavailable
+from bench.datasets.leaks import Seen
+from bench.models import checkpoint, seen_queries, sentence_transformer
 from bench.models.quiet import quiet
 from bench.models.weights import Adapter, Weights, adapter_folder, folder_hash
 from bench.rerankers.local.cross_encoder import complete
@@ -79,6 +81,12 @@ class Base:
         return dict(self.options).get("head")
 
     @property
+    def seen(self) -> list[Seen]:
+        """What the base has seen, where it was trained by a recipe."""
+        with self._named():
+            return seen_queries.seen_by(self.weights, self.adapter)
+
+    @property
     def _has_adapters(self) -> bool:
         return self.recipe.lora is not None or bool(self.adapter)
 
@@ -90,18 +98,22 @@ class Base:
 
     def requirements(self) -> list[Requirement]:
         """Return what training needs: packages, a device, weights."""
+        return [*self._tools(), *self._files()]
+
+    def _tools(self) -> list[Requirement]:
         requirements: list[Requirement] = [Package(name, EXTRA) for name in PACKAGES]
         if self._has_adapters:
             requirements.append(Package("peft", EXTRA))
-        requirements += [sentence_transformer.Device(self.device), self.weights]
+        return [*requirements, sentence_transformer.Device(self.device)]
+
+    def _files(self) -> list[Requirement]:
         if self.adapter:
-            requirements.append(Adapter(self.adapter))
-        return requirements
+            return [self.weights, Adapter(self.adapter)]
+        return [self.weights]
 
     def require(self) -> None:
-        """Raise Unavailable for a package, weights or a device that is not here, RerankerError for
-        weights that cannot be used, SuiteError for an adapter that would have no weights to go
-        with.
+        """Raise Unavailable for a package or a device that is not here, SuiteError for weights that
+        are not here or cannot be used, and for an adapter that would have no weights to go with.
         """
         lora = self.recipe.lora
         if lora is not None and not lora.merge and self.adapter:
@@ -110,8 +122,19 @@ class Base:
                 f"{self.recipe.base} has an adapter already, and a second one alone has no weights "
                 "to go with: leave out merge: false, which saves a whole model",
             )
-        for requirement in self.requirements():
+        for requirement in self._tools():
             requirement.require()
+        with self._named():
+            for requirement in self._files():
+                requirement.require()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name the line of the recipe that has the base, whatever is wrong with that."""
+        try:
+            yield
+        except (Unavailable, RerankerError) as error:
+            raise self.recipe.problem(("base",), error) from error
 
     def checkpoint(self) -> Checkpoint:
         """Return which weights these are."""
@@ -121,8 +144,13 @@ class Base:
 
     def load(self) -> Any:
         """Return the model, in float32, every weight of it trainable; a cross-encoder has one
-        label. Draws what the weights lack from torch's generator.
+        label. Draws what the weights lack from torch's generator. Raises SuiteError for weights
+        that cannot be trained.
         """
+        with self._named():
+            return self._loaded()
+
+    def _loaded(self) -> Any:
         recipe = self.recipe
         more: dict[str, Any] = {}
         if recipe.dropout is not None:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from bench.core.errors import DataError
 from bench.datasets.base import content_hash
-from bench.training.queries import Judged, JudgedQuery, field_values
-from bench.training.similarity import near_pairs
+from bench.datasets.judged_queries import Judged, JudgedQuery, field_values
+from bench.datasets.similarity import near_pairs
 
 
 class Portions(NamedTuple):
@@ -87,8 +87,8 @@ def _groups(judged: Judged, split_by: str | None) -> list[list[JudgedQuery]]:
     for place, keys in enumerate(_keys(judged, split_by)):
         for key in keys:
             sets.unite(first_with.setdefault(key, place), place)
-    texts = [query.text for query in queries]
-    for place, other in near_pairs(texts, texts):
+    words = [query.words for query in queries]
+    for place, other in near_pairs(words, words):
         sets.unite(place, other)
     groups: dict[int, list[JudgedQuery]] = {}
     for place, query in enumerate(queries):

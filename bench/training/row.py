@@ -24,6 +24,7 @@ from bench.contract.stage import Description, Reranker
 from bench.core.cache_dir import cache_dir
 from bench.core.digest import digest_of
 from bench.core.errors import RerankerError, SuiteError
+from bench.core.note import Code, read_notes
 from bench.core.options import option
 from bench.core.progress import watcher
 from bench.core.redaction import without_places
@@ -202,6 +203,9 @@ class TrainedReranker(BaseReranker):
         model = self._loaded().describe()
         identity = self.identity().complete()
         facts = {**model.facts, "training": {"recipe": self.recipe.name, **self.state.facts}}
+        # it was compared with its recipe's data, whatever its folder says
+        warnings = read_notes(facts.get("warnings", ()))
+        facts["warnings"] = [about.to_dict() for about in warnings if about.code != Code.UNCOMPARED]
         if is_tiny(str(self.recipe.base)):
             facts["random_weights"] = True
         return Description(BACKEND, {**model.identity, **identity.own_fields()}, facts)

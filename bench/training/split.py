@@ -10,19 +10,21 @@ from bench.contract.part import Part
 from bench.core.counting import counted
 from bench.core.errors import DataError
 from bench.core.progress import Observer
+from bench.datasets import leaks
 from bench.datasets.base import Dataset
-from bench.training import leaks
+from bench.datasets.judged_queries import JudgedQuery, judged
+from bench.datasets.leaks import Leak, Seen
+from bench.training.network import Base
 from bench.training.options import Portion
 from bench.training.portions import Portions, parted
-from bench.training.queries import JudgedQuery, judged
 from bench.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Split:
     """The queries of a recipe by portion, and the datasets that each portion is of. `dropped`
-    counts the training queries that were left out as leaks, `without_positive` the judged queries
-    without a relevant document.
+    counts the training queries that were left out as leaks, `dropped_of_dev` those of dev,
+    `without_positive` the judged queries without a relevant document.
     """
 
     portions: Portions
@@ -30,7 +32,14 @@ class Split:
     dev_datasets: Sequence[Dataset]
     test_datasets: Sequence[Dataset]
     dropped: int = 0
+    dropped_of_dev: int = 0
     without_positive: int = 0
+
+    @property
+    def seen(self) -> Seen:
+        """What a model that is trained on it has seen."""
+        portions = self.portions
+        return Seen(portions.train, portions.dev, leaks.tested_of(portions.test))
 
 
 def split(
@@ -62,13 +71,15 @@ def split(
     if recipe.test is not None and recipe.test.dataset is not None:
         test = judged([_loaded(recipe, recipe.test.dataset, observer, check)])
         portions = Portions(portions.train, portions.dev, test.queries)
-    train = _without_leaks(recipe, portions)
+    rest = _without_leaks(recipe, portions)
+    _refuse_base(recipe, rest.test)
     return Split(
-        Portions(train, portions.dev, portions.test),
+        rest,
         own.datasets,
         dev.datasets,
         test.datasets,
-        len(portions.train) - len(train),
+        len(portions.train) - len(rest.train),
+        len(portions.dev) - len(rest.dev),
         own.without_positive,
     )
 
@@ -97,19 +108,42 @@ def _loaded(recipe: Recipe, part: Part, observer: Observer, check: bool) -> Data
     return dataset
 
 
-def _without_leaks(recipe: Recipe, portions: Portions) -> Sequence[JudgedQuery]:
-    """Return the queries that may be trained on. Raises DataError where some may not, and the
-    recipe does not drop them.
+def _refuse_base(recipe: Recipe, test: Sequence[JudgedQuery]) -> None:
+    """Raise DataError where a base that a recipe has trained has seen what the test asks."""
+    if recipe.kind == "ltr":
+        return
+    for seen in Base(recipe, "cpu").seen:
+        pairs = leaks.leaks(seen.train, test, documents=True)
+        pairs += leaks.leaks(seen.dev, test, documents=False)
+        leaks.refuse(pairs, "test", leaks.THE_BASE)
+
+
+def _without_leaks(recipe: Recipe, portions: Portions) -> Portions:
+    """Return the portions without the queries that may not be trained on, or choose the best step.
+    Raises DataError where there are some, and the recipe does not drop them, or nothing is left.
     """
-    train = portions.train
-    of_test = leaks.leaks(train, portions.test, documents=True)
-    of_dev = leaks.leaks(train, portions.dev, documents=False)
+    train, dev, test = portions
+    between: list[Leak] = []
+    of_test: list[Leak] = []
+    of_dev: list[Leak] = []
+    # shares of the same queries have nothing in common: by the words of all of these, which weigh
+    # a little otherwise in two portions alone
+    if _share(recipe.test) is None:
+        of_test = leaks.leaks(train, test, documents=True)
+    if _share(recipe.dev) is None or _share(recipe.test) is None:
+        between = leaks.leaks(dev, test, documents=False)
+    rest_of_dev = leaks.without(dev, between)
+    if _share(recipe.dev) is None:
+        of_dev = leaks.leaks(train, rest_of_dev, documents=False)
     if recipe.leaks == "refuse":
         leaks.refuse(of_test, "test")
         leaks.refuse(of_dev, "dev")
-    leaks.refuse(leaks.leaks(portions.dev, portions.test, documents=False), "test", "dev")
+        leaks.refuse(between, "test", "dev")
     rest = leaks.without(train, [*of_dev, *of_test])
     if not rest:
         queries = counted(len(train), "query")
         raise DataError(f"nothing is left to train on: {queries} leak into dev or test")
-    return rest
+    if dev and not rest_of_dev:
+        queries = counted(len(dev), "query")
+        raise DataError(f"nothing is left to choose the best step by: {queries} leak into the test")
+    return Portions(rest, rest_of_dev, test)

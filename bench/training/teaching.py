@@ -5,6 +5,7 @@ before it is asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from bench.contract.part import Part
@@ -14,6 +15,7 @@ from bench.core.errors import RerankerError
 from bench.core.progress import Observer
 from bench.core.wording import worded
 from bench.datasets.base import Dataset
+from bench.datasets.judged_queries import JudgedQuery
 from bench.retrieval.requests import Texts
 from bench.runner.backlog import Backlog
 from bench.runner.forecast import Tokens, bill
@@ -23,7 +25,6 @@ from bench.scoring.known import ScoreCaches
 from bench.suite.pipeline_planning import recipe_of
 from bench.suite.planning import Planned, plan
 from bench.training.mining import suite_of
-from bench.training.queries import JudgedQuery
 from bench.training.recipe import Recipe
 
 
@@ -85,7 +86,7 @@ class Teacher:
         device = self._planned.trial.host
         pairs = sum(len(lesson.doc_ids) for lesson in lessons)
         try:
-            reranker.over(dataset)
+            reranker.over(replace(dataset, is_measured=False))
             with self._observer.task(f"asking {self.name}", pairs, "pairs") as advance:
                 scored = score(
                     reranker,

@@ -18,6 +18,7 @@ from bench.comparison.learning_curves import learning_curves
 from bench.contract.stage import Reranker
 from bench.core.errors import DataError, RerankerError, SuiteError
 from bench.core.progress import Advance, Observer
+from bench.datasets.judged_queries import tokens
 from bench.reports.sections.learning_curves import sentence
 from bench.reports.trained import sentences
 from bench.scoring.executors.here import Here
@@ -26,7 +27,6 @@ from bench.training import recipe as recipes
 from bench.training import train as training
 from bench.training.comparison import gain_of
 from bench.training.network import Base
-from bench.training.queries import tokens
 from bench.training.recipe import Recipe
 from tests.support.command import bench as command
 

@@ -4,7 +4,9 @@ in pipelines as any reranker, and in several shares of the training queries.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,15 @@ import pytest
 import yaml
 
 import bench
+from bench import datasets, rerankers, retrieval
 from bench.core.cache_dir import cache_dir
-from bench.core.errors import SuiteError
+from bench.core.errors import DataError, SuiteError
+from bench.core.note import Code
 from bench.core.progress import Observer
+from bench.datasets.judged_queries import measured
+from bench.datasets.leaks import Seen
 from bench.discover.validation import validate
+from bench.models import seen_queries
 from bench.records.run import Run
 from bench.suite import suite as suites
 from bench.training import kept
@@ -140,6 +147,65 @@ def test_measured_queries_are_not_trained_on(tmp_path: Path) -> None:
     (own,) = [row for row in validate(suites.load(path)).rows if "--recipe" in row.trial]
     assert own.outcome == "failed"
     assert "would say beforehand what the suite asks" in own.reason
+
+
+@pytest.mark.usefixtures("_cache")
+def test_a_model_folder_is_compared_with_what_it_was_trained_on(
+    curve: Run, folder: Path, tmp_path: Path
+) -> None:
+    """As a cross-encoder, as an adapter and as a first stage; one that no longer says it is
+    noted.
+    """
+    recipe = recipes.load(yaml.safe_load(RECIPE))
+    model = kept.trained_model(recipe, 1.0, cache_dir("trained"), "cpu", Observer()).folder
+    untold = tmp_path / "untold"
+    shutil.copytree(model, untold)
+    (untold / seen_queries.FILE).unlink()
+    rows = [
+        {"cross-encoder": {"name": "seen", "model": str(model)}},
+        {"cascade": ["word-overlap", {"cross-encoder": {"model": str(model)}}]},
+        {"cross-encoder": {"name": "untold", "model": str(untold)}},
+    ]
+    train = [{"embedded:everyday-train": {"queries": 6}}]
+    path = suite(tmp_path, rows, datasets=train)
+    run = bench.run(path, out=tmp_path / "out", device="cpu")
+    by_name = {status.trial.reranker: status for status in run.info.trials}
+    (cascade,) = [own for name, own in by_name.items() if name.startswith("word-overlap >")]
+    for status in (by_name["seen"], cascade):
+        assert status.status == "failed"
+        assert "2 queries of training would say beforehand what the suite asks" in str(
+            status.reason
+        )
+        assert "same query: '" in str(status.reason)
+    assert uncompared(run) == {"untold"}
+    outcomes = {row.trial.split("--")[2]: row for row in validate(suites.load(path)).rows}
+    assert "would say beforehand" in outcomes["seen"].reason
+    assert outcomes["untold"].outcome == "runs"
+    other = bench.run(suite(tmp_path, rows[:1], name="other"), out=tmp_path / "out", device="cpu")
+    assert statuses(other)["seen"] == "done"
+    assert not uncompared(other)
+
+
+def uncompared(run: Run) -> set[str]:
+    """Return the rows that say that nobody knows what their model has seen."""
+    coded = ((row.name, about.code) for row in run.rows for about in row.notes)
+    return {name for name, code in coded if code == Code.UNCOMPARED}
+
+
+def test_an_adapter_and_an_encoder_are_compared_too(tmp_path: Path) -> None:
+    """By their folders alone: nothing is loaded."""
+    dataset = datasets.load("embedded:everyday-train", {"queries": 6}, Path())
+    seen_queries.write(Seen(measured(dataset)[:1]), tmp_path)
+    adapter = {"model": "tiny:bert-cross-encoder", "adapter": str(tmp_path)}
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).touch()
+    refused = pytest.raises(DataError, match="1 query of training would say beforehand")
+    with refused:
+        rerankers.build("cross-encoder", adapter).check_over(dataset)
+    hybrid = {"of": ["bm25", {"dense": {"model": str(tmp_path)}}]}
+    with refused:
+        retrieval.build("hybrid", hybrid, Path()).check_over(dataset)
+    retrieval.build("hybrid", hybrid, Path()).check_over(replace(dataset, is_measured=False))
 
 
 def test_a_suite_reads_the_recipe_and_names_its_line(tmp_path: Path) -> None:

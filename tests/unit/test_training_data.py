@@ -6,23 +6,28 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
 from bench.contract.candidates import QueryCandidates
 from bench.core.errors import DataError
+from bench.datasets import leaks
 from bench.datasets.base import Dataset
+from bench.datasets.judged_queries import Judged, JudgedQuery, judged, tokens
+from bench.datasets.leaks import refuse_measured
 from bench.datasets.memory import MemoryDocuments
-from bench.training import leaks
-from bench.training.kept import refuse_measured
+from bench.datasets.similarity import NEAR, near_pairs
+from bench.models import seen_queries
 from bench.training.negatives import choose
 from bench.training.options import Negatives
-from bench.training.portions import parted
-from bench.training.queries import Judged, JudgedQuery, judged, tokens
-from bench.training.similarity import NEAR, near_pairs
-from bench.training.split import Split
+from bench.training.portions import Portions, parted
+from bench.training.split import Split, _without_leaks
+from tests.support import made_training
 
 WORDS = [f"word{number}" for number in range(18)]
 
@@ -72,18 +77,15 @@ def test_near_pairs_are_those_of_all_pairs(seed: int) -> None:
         for right in range(40)
         if plain_similarity(sets[left], sets[40 + right], sets) >= NEAR
     }
-    assert set(near_pairs(texts, others)) == expected
+    assert set(near_pairs(sets[:40], sets[40:])) == expected
     assert 10 < len(expected) < 200
 
 
 def test_small_words_differ_and_names_do_not() -> None:
     filler = [f"how do you and i find what is the capital of an {word}land" for word in WORDS]
-    pairs = set(
-        near_pairs(
-            ["how do I boil an egg", "what is the capital of Peru"],
-            ["How do you boil an egg?", "what is the capital of Chad", *filler],
-        )
-    )
+    own = ["how do I boil an egg", "what is the capital of Peru"]
+    others = ["How do you boil an egg?", "what is the capital of Chad", *filler]
+    pairs = set(near_pairs([*map(tokens, own)], [*map(tokens, others)]))
     assert pairs == {(0, 0)}
 
 
@@ -234,5 +236,47 @@ def test_queries_that_nobody_has_judged_are_compared_by_their_texts() -> None:
     texts = {"a": split.portions.train[0].text, "b": "something else entirely"}
     measured = Dataset("new", dataset.documents, texts, {}, {"id": "new"})
     with pytest.raises(DataError, match="1 query of training would say beforehand"):
-        refuse_measured(split, measured)
-    refuse_measured(split, Dataset("new", dataset.documents, {"b": texts["b"]}, {}, {"id": "new"}))
+        refuse_measured(split.seen, measured)
+    other = Dataset("new", dataset.documents, {"b": texts["b"]}, {}, {"id": "new"})
+    refuse_measured(split.seen, other)
+
+
+def test_dev_queries_that_the_test_asks_are_refused_or_dropped() -> None:
+    everything = judged([made_dataset(1)]).queries
+    train, dev, test = everything[:20], everything[20:30], everything[30:]
+    repeats = [query._replace(name=f"dev-{query.name}") for query in test[:3]]
+    rest = leaks.without(dev, leaks.leaks(dev, test, documents=False))
+    portions = Portions(train, [*rest, *repeats], test)
+    other = {"test": "embedded:everyday"}
+    with pytest.raises(DataError, match=r"3 queries of dev .*`leaks: drop`"):
+        _without_leaks(made_training.recipe(**other), portions._replace(train=everything[:1]))
+    dropped = _without_leaks(made_training.recipe(**other, leaks="drop"), portions)
+    assert dropped.dev == rest
+    assert dropped.test == test
+    assert leaks.leaks(dropped.train, test, documents=True) == []
+    with pytest.raises(DataError, match="nothing is left to choose the best step by"):
+        _without_leaks(made_training.recipe(**other, leaks="drop"), portions._replace(dev=repeats))
+
+
+def test_a_file_of_digests_refuses_what_the_queries_themselves_do(tmp_path: Path) -> None:
+    """But for the texts in the message; queries of the test are known not to leak."""
+    own = judged([made_dataset(1)])
+    train, dev, test = parted(own, 0.2, 0.2, None, 1)
+    seen = leaks.Seen(train, dev, leaks.tested_of(test))
+    seen_queries.write(seen, tmp_path)
+    stored = seen_queries.read(tmp_path)
+    assert stored is not None
+    other = made_dataset(2)
+    with pytest.raises(DataError) as plain:
+        refuse_measured(seen, other)
+    with pytest.raises(DataError) as digested:
+        refuse_measured(stored, other)
+    bare = re.sub(r"^(  .*?'q\d+') \(.*?\)", r"\1", str(plain.value), flags=re.MULTILINE)
+    assert str(digested.value) == bare
+    assert train[0].text not in (tmp_path / seen_queries.FILE).read_text()
+    tested = [query.query_id for query in test]
+    qrels = {query_id: made_dataset(1).qrels[query_id] for query_id in tested}
+    refuse_measured(stored, replace(made_dataset(1), qrels=qrels))
+    (tmp_path / seen_queries.FILE).write_text("{}\n")
+    with pytest.raises(DataError, match=r"queries\.log:1: does not name a query"):
+        seen_queries.read(tmp_path)

@@ -4,7 +4,8 @@ here, and letting go of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,8 @@ from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Usage
 from bench.contract.requirement import Requirement
 from bench.core.errors import RerankerError
-from bench.models import headers, sentence_transformer
+from bench.datasets.leaks import refuse_measured
+from bench.models import headers, seen_queries, sentence_transformer
 from bench.models.batches import LIBRARY_PAIRS, Limit
 from bench.models.clip import Clip
 from bench.models.weights import Weights
@@ -21,6 +23,7 @@ from bench.rerankers.options import ModelOptions
 
 if TYPE_CHECKING:
     from bench.contract.request import Outcome
+    from bench.datasets.base import Dataset
 
 
 class ModelFiles(NamedTuple):
@@ -52,6 +55,7 @@ class LocalReranker(BaseReranker):
         self.weights = Weights(options.model, options.revision)
         self.limit = Limit(pairs=options.batch_size or LIBRARY_PAIRS)
         self._model: Any = None
+        self._dataset: Dataset | None = None
         self._clip = Clip(None, None)
 
     def score_lists(self, requests: Sequence[CandidateList], meter: Meter) -> list[Outcome]:
@@ -62,6 +66,25 @@ class LocalReranker(BaseReranker):
 
     def requirements(self) -> Sequence[Requirement]:
         return sentence_transformer.requirements(self.options, self.weights, self.device)
+
+    @property
+    def adapter(self) -> str | None:
+        """The adapter that is added to its weights."""
+        return None
+
+    def over(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+
+    def check_over(self, dataset: Dataset) -> None:
+        """Raise DataError where a recipe has trained the model on what is measured."""
+        for seen in seen_queries.seen_by(self.weights, self.adapter):
+            refuse_measured(seen, dataset)
+
+    @contextmanager
+    def prepared(self, requests: Sequence[CandidateList]) -> Iterator[None]:
+        if self._dataset is not None:
+            self.check_over(self._dataset)
+        yield
 
     def check(self) -> None:
         super().check()

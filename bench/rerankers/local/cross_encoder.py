@@ -20,7 +20,16 @@ from bench.contract.stage import Description
 from bench.core.errors import RerankerError
 from bench.core.note import Code, note
 from bench.core.options import option
-from bench.models import adapter, apart, checkpoint, headers, labels, lengths, sentence_transformer
+from bench.models import (
+    adapter,
+    apart,
+    checkpoint,
+    headers,
+    labels,
+    lengths,
+    seen_queries,
+    sentence_transformer,
+)
 from bench.models.batches import fitting
 from bench.models.clip import Clip
 from bench.models.weights import Adapter, Weights, adapter_folder, folder_hash, versions
@@ -93,6 +102,10 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
     Options: ClassVar[type[ModelOptions]] = CrossEncoderOptions
     options: CrossEncoderOptions
     _scorer: PairScorer | None = None
+
+    @property
+    def adapter(self) -> str | None:
+        return self.options.adapter
 
     def requirements(self) -> Sequence[Requirement]:
         requirements = [
@@ -227,6 +240,9 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             **self._label,
         }
         facts = sentence_transformer.facts(model, self.options, self.weights)
+        if self.adapter:
+            untold = seen_queries.notes_of([adapter_folder(self.adapter)])
+            facts["warnings"] += [about.to_dict() for about in untold]
         facts["last_layer"] = "all"
         if self._scorer is None:
             formats = sentence_transformer.number_formats(model)

@@ -1,19 +1,21 @@
-"""The judged queries of a recipe's datasets, and what they have in common."""
+"""The judged queries of datasets, and what they have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from bench.core import words
 from bench.core.errors import DataError
 from bench.datasets.base import Dataset, content_hash, render
 from bench.datasets.folds import visible_text
+from bench.datasets.similarity import Words
 
 
 class JudgedQuery(NamedTuple):
-    """A query with at least one relevant document. `dataset` is the place of its dataset, and
+    """A query with its relevant documents. `dataset` is the place of its dataset, and
     `name` is what lists call it: its id, with its dataset's where there are several. `positives`
     are the ids of its relevant documents, `texts` digests of what these say, the same for the same
     text.
@@ -29,8 +31,13 @@ class JudgedQuery(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What two queries that ask the same have in common."""
-        return visible_text(self.text)
+        """A digest that two queries that ask the same have in common."""
+        return content_hash([(visible_text(self.text),)])
+
+    @property
+    def words(self) -> Words:
+        """Digests of its words."""
+        return frozenset(map(_word_digest, tokens(self.text)))
 
 
 @dataclass(frozen=True)
@@ -75,12 +82,23 @@ def judged(datasets: Sequence[Dataset]) -> Judged:
     return Judged(datasets, queries, without)
 
 
-def questions(dataset: Dataset) -> list[JudgedQuery]:
-    """Return the queries of a dataset that nobody has judged, without relevant documents."""
-    return [
-        JudgedQuery(0, query_id, query_id, text, {}, (), frozenset())
-        for query_id, text in sorted(dataset.queries.items())
-    ]
+def measured(dataset: Dataset) -> list[JudgedQuery]:
+    """Return the queries that a dataset measures: those with judgments, all of them where nobody
+    has judged yet. Where its documents are not all known, no relevant document is.
+    """
+    relevant: Mapping[str, tuple[str, ...]] = {}
+    if dataset.has_texts and dataset.documents_read is None:
+        relevant = _relevant(dataset)
+    queries: list[JudgedQuery] = []
+    for query_id in sorted(dataset.qrels or dataset.queries):
+        if query_id not in dataset.queries:
+            continue
+        grades = dataset.qrels.get(query_id, {})
+        positives = relevant.get(query_id, ())
+        text = dataset.queries[query_id]
+        digests = _digests(dataset, positives)
+        queries.append(JudgedQuery(0, query_id, query_id, text, grades, positives, digests))
+    return queries
 
 
 def _relevant(dataset: Dataset) -> dict[str, tuple[str, ...]]:
@@ -103,6 +121,11 @@ def _digests(dataset: Dataset, doc_ids: Sequence[str]) -> frozenset[str]:
     """
     texts = [visible_text(text) for text in dataset.texts(doc_ids)]
     return frozenset(content_hash([(text,)]) for text in texts if text)
+
+
+@cache
+def _word_digest(word: str) -> str:
+    return content_hash([(word,)])
 
 
 def field_values(dataset: Dataset, doc_ids: Iterable[str], name: str) -> dict[str, str]:

@@ -6,16 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from bench.training.queries import tokens
-
 NEAR = 0.7
 """Similarity from which on two queries are nearly the same: 20 pairs of the 1,190 English questions
 of XQuAD-R, all of them the same question in other words or with one word more.
 """
 Words = frozenset[str]
+"""The words of a text, or digests of them."""
 
 
-def near_pairs(texts: Sequence[str], others: Sequence[str]) -> Iterator[tuple[int, int]]:
+def near_pairs(left: Sequence[Words], right: Sequence[Words]) -> Iterator[tuple[int, int]]:
     """Yield the places of a text and of another one that are nearly the same.
 
     The similarity is a weighted Jaccard coefficient of the sets of words: the weights of the words
@@ -24,8 +23,6 @@ def near_pairs(texts: Sequence[str], others: Sequence[str]) -> Iterator[tuple[in
     are found by the rarest words of each text, of which a near pair shares one (prefix filtering:
     Chaudhuri, Ganti and Kaushik 2006).
     """
-    left = [tokens(text) for text in texts]
-    right = [tokens(text) for text in others]
     weights = weights_of([*left, *right])
     holders: dict[str, list[int]] = {}
     for place, other in enumerate(right):
