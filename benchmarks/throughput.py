@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 from sentence_transformers import CrossEncoder
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench import datasets, rerankers, retrieval
 from bench.contract.request import CandidateList
@@ -59,6 +60,12 @@ WAYS: dict[str, dict[str, Any]] = {
 PLAIN, BEST, LOOP = "predict, batch 32", "predict, its best batch", "predict, a query a call"
 BASES = {PLAIN: "against predict at 32", BEST: "at its best batch", LOOP: "at 32, query by query"}
 TUNED = (8, 16, 64)
+LEAST = "torch fp32, token budget"
+"""The way whose products are counted: without most of the padding, and without what the head does
+not read.
+"""
+PRODUCTS = 40
+"""Large products that are timed for the limit."""
 Way = Callable[[Sequence[CandidateList]], np.ndarray]
 
 
@@ -223,6 +230,35 @@ def report(
         differences, taus = zip(*agreement[name], strict=True)
         columns = "".join(f"{cell:>23}" for cell in cells)
         print(f"{name:30}{columns}{max(differences):>9.0e}{np.mean(taus):>8.4f}")
+    if LEAST in ways:
+        print_shares_of_limit(ways, calls, clock)
+
+
+def print_shares_of_limit(
+    ways: dict[str, Way], calls: Sequence[Sequence[CandidateList]], clock: Callable[[], float]
+) -> None:
+    """Print the share of what these threads multiply in float32 that each exact way reaches: the
+    products of the network's linear layers on padded batches of the usual budget, per second, next
+    to one large product timed right before. Attention's own products, some 4 %, are left out.
+    """
+    counter = FlopCounterMode(display=False)
+    left, right = torch.rand(1024, 384), torch.rand(384, 1536)
+    shares: dict[str, list[float]] = {name: [] for name in ways if "fp32" in name}
+    for call in calls:
+        with counter:
+            ways[LEAST](call)
+        needed = counter.get_total_flops()
+        for name, found in shares.items():
+            start = clock()
+            for _ in range(PRODUCTS):
+                torch.mm(left, right)
+            limit = PRODUCTS * 2 * left.numel() * right.shape[1] / (clock() - start)
+            start = clock()
+            ways[name](call)
+            found.append(needed / (clock() - start) / limit)
+    print("\nshare of the float32 limit of these threads")
+    for name, found in shares.items():
+        print(f"{name:30}{quartiles(np.array(found)):>23}")
 
 
 def measured(
