@@ -56,6 +56,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "openvino bf16": {"runtime": "openvino", "dtype": "bfloat16"},
     "openvino bf16, auto": {"runtime": "openvino", "dtype": "bfloat16", **AUTO},
     "openvino int8": {"runtime": "openvino", "dtype": "int8"},
+    "openvino int8, auto": {"runtime": "openvino", "dtype": "int8", **AUTO},
 }
 PLAIN, BEST, LOOP = "predict, batch 32", "predict, its best batch", "predict, a query a call"
 BASES = {PLAIN: "against predict at 32", BEST: "at its best batch", LOOP: "at 32, query by query"}

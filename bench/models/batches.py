@@ -2,7 +2,9 @@
 accelerator's memory is full.
 
 Sorted by token count, a batch of a fixed budget holds many short pairs or a few long ones, and
-little padding. The longest come first: what does not fit fails at once, and not in the last minute.
+little padding; on a CPU it ends before the budget where the padding of further pairs costs more
+than another forward pass. The longest come first: what does not fit fails at once, and not in the
+last minute.
 """
 
 from __future__ import annotations
@@ -32,6 +34,10 @@ TOKENS_ON_GPU = 16384
 """Enough to fill the matrix units of a data-centre GPU many times over; memory, not speed, argues
 against more.
 """
+PASS_COST = {"cpu": 24}
+"""What starting a forward pass costs, in tokens, by kind of device, where batches are cut by it: on
+a CPU some dozens of MiniLM's. An accelerator starts its kernels ahead and wants full batches.
+"""
 
 
 @dataclass
@@ -44,6 +50,10 @@ class Limit:
 
     pairs: int | None = None
     tokens: int | None = None
+    pass_cost: int = 0
+    """What starting another pass costs, in tokens: a batch of a token budget ends where padding
+    would cost more. 0: batches fill their budget.
+    """
     is_packed: bool = False
     """Whether the inputs of a batch lie end to end, without padding."""
     halvings: int = 0
@@ -56,8 +66,9 @@ class Limit:
         """
         if pairs:
             return cls(pairs=pairs)
-        of_device = TOKENS.get(device.partition(":")[0], TOKENS_ON_GPU)
-        return cls(tokens=tokens or of_device)
+        kind = device.partition(":")[0]
+        of_device = TOKENS.get(kind, TOKENS_ON_GPU)
+        return cls(tokens=tokens or of_device, pass_cost=PASS_COST.get(kind, 0))
 
     def rows(self, lengths: NDArray[np.int64]) -> int:
         """Return how many of the next inputs one batch takes: one at least. `lengths` are theirs in
@@ -68,7 +79,19 @@ class Limit:
         budget = self.tokens or 0
         if self.is_packed:
             return max(1, int((lengths[: budget + 1].cumsum() <= budget).sum()))
-        return max(1, budget // max(int(lengths[0]), 1))
+        longest = max(int(lengths[0]), 1)
+        return self._least_wasteful(lengths[: max(1, budget // longest)])
+
+    def _least_wasteful(self, lengths: NDArray[np.int64]) -> int:
+        """Return how many of these inputs, the longest first, make the batch of which the largest
+        share is tokens, rather than padding and the start of the pass.
+        """
+        if not self.pass_cost:
+            return len(lengths)
+        import numpy as np
+
+        slots = np.arange(1, len(lengths) + 1) * max(int(lengths[0]), 1)
+        return int((lengths.cumsum() / (slots + self.pass_cost)).argmax()) + 1
 
     def slots(self, lengths: NDArray[np.int64]) -> int:
         """Return the tokens of a batch, with its padding. `lengths`: the longest first."""

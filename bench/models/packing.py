@@ -131,6 +131,11 @@ def within(segments: Segments | None) -> Iterator[None]:
         _SEGMENTS.reset(token)
 
 
+def is_packing() -> bool:
+    """Return whether rows hold several sequences now, within `within`."""
+    return _SEGMENTS.get() is not None
+
+
 def first_tokens(states: Any) -> Any:
     """Return the states of each sequence's first token. Shape: (sequences, 1, size)."""
     segments = _SEGMENTS.get()

@@ -35,14 +35,24 @@ DOCS = [
 ]
 
 
-@given(LENGTHS, st.integers(1, 2000))
+@given(LENGTHS, st.integers(1, 2000), st.integers(0, 200))
 def test_no_batch_exceeds_the_token_budget_unless_one_input_does(
-    lengths: list[int], tokens: int
+    lengths: list[int], tokens: int, pass_cost: int
 ) -> None:
-    made = batches.run(np.array(lengths), Limit(tokens=tokens), lambda rows: rows)
+    limit = Limit(tokens=tokens, pass_cost=pass_cost)
+    made = batches.run(np.array(lengths), limit, lambda rows: rows)
     for rows, _ in made:
         assert len(rows) == 1 or len(rows) * max(lengths[i] for i in rows) <= tokens
     assert sorted(i for rows, _ in made for i in rows) == list(range(len(lengths)))
+
+
+def test_a_batch_ends_where_padding_costs_more_than_another_pass() -> None:
+    lengths = np.array([38, 99, 40, 100, 39, 98])
+    for pass_cost, sizes in ((0, [6]), (24, [3, 3]), (100, [3, 3]), (1000, [6])):
+        rows = batches.cut(lengths, Limit(tokens=1024, pass_cost=pass_cost))
+        assert [len(batch) for batch in rows] == sizes
+    assert Limit.of(None, None, "cpu").pass_cost > 0
+    assert Limit.of(None, None, "cuda").pass_cost == 0, "an accelerator wants full batches"
 
 
 @given(LENGTHS, st.integers(1, 2000))

@@ -20,7 +20,7 @@ from bench.models.quiet import quiet
 from bench.models.weights import versions
 from bench.rerankers.local.runtimes import Setup
 
-EDITION = 1
+EDITION = 2
 """Counts up when the export changes, so that an older file is not taken for the new one."""
 _EXPORTERS = ("torch.onnx", "onnxscript", "onnx_ir", "root")
 

@@ -1,0 +1,97 @@
+"""The attention of the first token alone is that of the whole layer's, without its keys and
+values.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+
+from bench.models import packing
+from bench.rerankers.local.first_token import PLAIN, keep_first_token_only
+from tests.support.agreement import close
+
+KINDS = tuple(name.removesuffix("SelfAttention") for name in PLAIN)
+IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, 0, 0], [2, 5, 6, 3, 0]])
+MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
+
+
+def network_of(kind: str, attention: str, **sizes: Any) -> Any:
+    """Return a classifier of random weights, its biases among them."""
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=20,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=48,
+        max_position_embeddings=16,
+        pad_token_id=0,
+        num_labels=1,
+        attn_implementation=attention,
+        **sizes,
+    )
+    torch.manual_seed(3)
+    network = getattr(transformers, f"{kind}ForSequenceClassification")(config).eval()
+    for weights in network.parameters():
+        torch.nn.init.normal_(weights, std=0.8)
+    return network
+
+
+def logits(network: Any, mask: Any = MASK) -> Any:
+    with torch.inference_mode():
+        return network(input_ids=IDS, attention_mask=mask).logits.reshape(-1).numpy()
+
+
+def calls_of_last_keys(network: Any) -> Counter[str]:
+    """Return a counter of the calls of the last layer's projections of all tokens."""
+    counter: Counter[str] = Counter()
+    attention = network.base_model.encoder.layer[-1].attention.self
+    for name in ("key", "value"):
+        getattr(attention, name).register_forward_hook(lambda *_, name=name: counter.update([name]))
+    return counter
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_are_those_of_the_layer_and_no_key_is_computed(kind: str, attention: str) -> None:
+    network = network_of(kind, attention)
+    expected = {"padded": logits(network), "full": logits(network, torch.ones_like(MASK))}
+    assert expected["padded"].std() > 0.01
+    assert abs(expected["padded"] - expected["full"]).max() > 0.01, "the mask should matter"
+    calls = calls_of_last_keys(network)
+    shortcut = keep_first_token_only(network)
+    assert shortcut is not None
+    close(logits(network), expected["padded"])
+    close(logits(network, torch.ones_like(MASK)), expected["full"])
+    assert not calls
+    shortcut.remove()
+    assert logits(network).tolist() == expected["padded"].tolist()
+    assert calls == {"key": 1, "value": 1}
+
+
+def test_a_packed_row_goes_the_way_of_its_own_attention() -> None:
+    network = network_of("Bert", "sdpa")
+    calls = calls_of_last_keys(network)
+    assert keep_first_token_only(network) is not None
+    segments = packing.Segments(torch.tensor([0, 5, 10, 15]), 5)
+    with torch.inference_mode(), packing.within(segments):
+        scores = network(input_ids=IDS.reshape(1, -1)).logits
+    assert scores.shape == (3, 1)
+    assert calls == {"key": 1, "value": 1}
+
+
+def test_a_decoder_and_a_projection_with_an_adapter_keep_their_own_attention() -> None:
+    decoder = network_of("Bert", "sdpa", is_decoder=True)
+    adapted = network_of("Bert", "sdpa")
+    projection = adapted.base_model.encoder.layer[-1].attention.self
+    projection.value = torch.nn.Sequential(projection.value)
+    for network in (decoder, adapted):
+        calls = calls_of_last_keys(network)
+        assert keep_first_token_only(network) is not None
+        logits(network)
+        assert calls == {"key": 1, "value": 1}
