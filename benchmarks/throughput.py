@@ -249,17 +249,17 @@ def print_shares_of_limit(
         with counter:
             ways[LEAST](call)
         needed = counter.get_total_flops()
-        for name, found in shares.items():
+        for name, reached in shares.items():
             start = clock()
             for _ in range(PRODUCTS):
                 torch.mm(left, right)
             limit = PRODUCTS * 2 * left.numel() * right.shape[1] / (clock() - start)
             start = clock()
             ways[name](call)
-            found.append(needed / (clock() - start) / limit)
+            reached.append(needed / (clock() - start) / limit)
     print("\nshare of the float32 limit of these threads")
-    for name, found in shares.items():
-        print(f"{name:30}{quartiles(np.array(found)):>23}")
+    for name, reached in shares.items():
+        print(f"{name:30}{quartiles(np.array(reached)):>23}")
 
 
 def measured(

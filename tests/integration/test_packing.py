@@ -110,7 +110,8 @@ def test_a_network_of_another_layout_is_refused(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.usefixtures("without_a_card")
 def test_a_network_without_weights_is_packed_too() -> None:
-    request = CandidateList("q", QUERY, ["a", "b", "c"], ["tea", "cold river bank", "moon " * 30])
+    # of like lengths: the made-up tokens are of a row of a batch, and these are one batch
+    request = CandidateList("q", QUERY, ["a", "b", "c"], ["tea", "cold river bank", "moon " * 3])
     scores, slots = {}, {}
     for attention in (None, "packed"):
         options = {"weights": "random", "attention": attention}

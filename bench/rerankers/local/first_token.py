@@ -25,41 +25,35 @@ PLAIN = (
 """transformers' attention modules that do what BERT's does."""
 
 
-def keep_first_token_only(network: Any) -> Shortcut | None:
+def keep_first_token_only(network: Any) -> Any:
     """Have an encoder of BERT's layout (BERT, RoBERTa, XLM-R, Electra, DeBERTa) go on with the
-    first token after its last attention and, on a CPU and where the attention is BERT's, compute
-    the attention of that token alone.
+    first token after its last attention.
 
-    Returns what undoes it, or None for another layout. Whether the head reads the first token only
-    is for the caller to try: scores differ where it does not.
+    Returns a handle whose `remove()` undoes it, or None for another layout. Whether the head reads
+    the first token only is for the caller to try: scores differ where it does not.
     """
-    layers = getattr(getattr(network.base_model, "encoder", None), "layer", None)
-    if not layers:
-        return None
-    attention = getattr(layers[-1], "attention", None)
-    output = getattr(attention, "output", None)
+    output = getattr(_last_attention(network), "output", None)
     if output is None:
         return None
-    return Shortcut(output, getattr(attention, "self", None))
+    return output.register_forward_pre_hook(
+        lambda _, inputs: tuple(map(packing.first_tokens, inputs))
+    )
 
 
-class Shortcut:
-    """A last layer that is computed for the first token alone, until `remove()`."""
+def attend_from_first_token_only(network: Any) -> FirstAttention | None:
+    """Have a network that keeps its first token only compute the last attention of that token
+    alone, in float32 on a CPU. Returns a handle whose `remove()` undoes it, or None where the
+    attention is not BERT's.
 
-    def __init__(self, output: Any, attention: Any) -> None:
-        self._hook = output.register_forward_pre_hook(
-            lambda _, inputs: tuple(map(packing.first_tokens, inputs))
-        )
-        self._attention = attention if _is_plain(attention) else None
-        if self._attention is not None:
-            self._attention.forward = FirstAttention(self._attention)
+    For float32: in fewer bits these products round in other places than the trained ones.
+    """
+    attention = getattr(_last_attention(network), "self", None)
+    return FirstAttention(attention) if _is_plain(attention) else None
 
-    def remove(self) -> None:
-        """Have the layer computed for all tokens again."""
-        self._hook.remove()
-        if self._attention is not None:
-            # the method of its class shows again
-            del self._attention.forward
+
+def _last_attention(network: Any) -> Any:
+    layers = getattr(getattr(network.base_model, "encoder", None), "layer", None)
+    return getattr(layers[-1], "attention", None) if layers else None
 
 
 class FirstAttention:
@@ -70,6 +64,12 @@ class FirstAttention:
     def __init__(self, module: Any) -> None:
         self._module = module
         self._forward = module.forward
+        module.forward = self
+
+    def remove(self) -> None:
+        """Have the module compute the attention of all tokens again."""
+        # the method of its class shows again
+        del self._module.forward
 
     def __call__(self, hidden_states: Any, attention_mask: Any = None, **options: Any) -> Any:
         """Return the attention of each row's first token, and None in place of its weights. Shapes:
@@ -81,18 +81,22 @@ class FirstAttention:
         return self._first(hidden_states, attention_mask), None
 
     def _first(self, states: Any, mask: Any) -> Any:
+        from torch.nn.functional import scaled_dot_product_attention
+
         module = self._module
         size = module.attention_head_size
         heads = (module.num_attention_heads, size)
         key = module.key.weight.unflatten(0, heads)
         value = module.value.weight.unflatten(0, heads)
         query = module.query(states[:, 0]).unflatten(-1, heads).transpose(0, 1)
-        query_of_states = (query @ key).transpose(0, 1)
-        scores = query_of_states @ states.transpose(1, 2) * size**-0.5
-        if mask is not None:
-            scores = _masked(scores, mask[:, 0, :1])
-        mixture = (scores.softmax(-1) @ states).transpose(0, 1)
-        values = (mixture @ value.transpose(1, 2)).transpose(0, 1)
+        # each head asks the same states: as one more place of a single head
+        places = (query @ key).transpose(0, 1).unsqueeze(1)
+        seen = states.unsqueeze(1)
+        first_row = None if mask is None else mask[:, :, :1]
+        mixture = scaled_dot_product_attention(
+            places, seen, seen, attn_mask=first_row, scale=size**-0.5
+        )
+        values = (mixture.squeeze(1).transpose(0, 1) @ value.transpose(1, 2)).transpose(0, 1)
         return (values.flatten(1) + module.value.bias).unsqueeze(1)
 
 
@@ -107,14 +111,3 @@ def _is_plain(attention: Any) -> bool:
     is_linear = all(type(layer) is torch.nn.Linear for layer in layers)
     positions = getattr(attention, "position_embedding_type", "absolute")
     return is_linear and positions == "absolute"
-
-
-def _masked(scores: Any, mask: Any) -> Any:
-    """Return scores with those of a mask's hidden places far below the others. A mask of booleans
-    is true where a token is seen; one of numbers is added.
-    """
-    import torch
-
-    if mask.dtype == torch.bool:
-        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    return scores + mask

@@ -16,7 +16,10 @@ from bench.models.batches import Limit
 from bench.models.lengths import length_limit
 from bench.models.weights import versions
 from bench.rerankers.local import runtimes, self_tuning
-from bench.rerankers.local.first_token import keep_first_token_only
+from bench.rerankers.local.first_token import (
+    attend_from_first_token_only,
+    keep_first_token_only,
+)
 from bench.rerankers.local.pair_scorer import PairScorer
 from bench.rerankers.local.pairs import PairTokeniser
 from bench.rerankers.local.runtimes import Runtime, Setup
@@ -71,13 +74,14 @@ def build(
     allowed = EXACT if model.dtype == torch.float32 else ROUNDED
     if _distance(scorer, expected) > allowed:
         return None
-    handle = keep_first_token_only(model[0].model)
-    scorer.first_token_only = handle is not None and _distance(scorer, expected) <= allowed
-    if handle is not None and not scorer.first_token_only:
-        handle.remove()
+    network = model[0].model
+    scorer.first_token_only = _is_same(scorer, keep_first_token_only(network), expected, allowed)
     if options.is_packed:
         _pack(scorer, model, options, expected, allowed)
     source = {**source, "first_token_only": scorer.first_token_only}
+    if scorer.first_token_only and options.dtype == "float32":
+        handle = attend_from_first_token_only(network)
+        source["first_attention"] = _is_same(scorer, handle, expected, allowed)
     setup = replace(setup, source=source, compile=options.compile)
     _settle(scorer, options, setup)
     if options.runtime != "torch" or options.compile:
@@ -88,6 +92,18 @@ def build(
                 f"{percent(distance, 1)}"
             )
     return scorer
+
+
+def _is_same(scorer: PairScorer, handle: Any, expected: Any, allowed: float) -> bool:
+    """Return whether there is a shorter way, and it leads to the expected scores: it is undone
+    where they differ.
+    """
+    if handle is None:
+        return False
+    if _distance(scorer, expected) <= allowed:
+        return True
+    handle.remove()
+    return False
 
 
 def _pack(

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from bench.catalogue.entries import Architecture
 from bench.core.errors import RerankerError
 from bench.models import networks, packing
-from bench.rerankers.local.first_token import keep_first_token_only
+from bench.rerankers.local.first_token import (
+    attend_from_first_token_only,
+    keep_first_token_only,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +56,8 @@ class RandomNetwork:
         self.network, self.task, self.device = network, architecture.task, device
         self.is_packed = False
         self.first_token_only = self.task == "classify" and self._keep_first_token()
+        if self.first_token_only and dtype == "float32":
+            attend_from_first_token_only(network)
         if attention == packing.ATTENTION:
             if not self.first_token_only:
                 raise RerankerError(f"{architecture.type}: {packing.UNFIT}")
