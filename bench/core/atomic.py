@@ -23,6 +23,8 @@ from bench.core.errors import BenchError
 
 READER_WAIT_S = 5.0
 """Seconds that a named pipe may be without a reader before writing to it is given up."""
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")
+_BUILDING = ".building-"
 _STANDARD = re.compile(r"/dev/(?:fd/(?P<number>\d+)|(?P<name>stdout|stderr))")
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -66,7 +68,7 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     `restore_folder` brings one of the two back. Raises OSError where it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    workplace = Path(tempfile.mkdtemp(dir=path.parent, prefix=".building-"))
+    workplace = Path(tempfile.mkdtemp(dir=path.parent, prefix=_BUILDING))
     try:
         folder = workplace / path.name
         folder.mkdir()
@@ -91,6 +93,27 @@ def restore_folder(path: Path) -> None:
     """
     if not path.exists() and _aside(path).is_dir():
         _aside(path).rename(path)
+
+
+def clear_remains(folder: Path, *, below: bool = False) -> None:
+    """Remove the temporary files that killed processes have left in a folder, and in those `below`
+    it. Nobody else may write there meanwhile.
+    """
+    paths = folder.glob(".*.tmp")
+    if below:
+        paths = folder.rglob(".*.tmp")
+    for path in list(paths):
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def clear_building(path: Path) -> None:
+    """Remove what killed processes have left of `whole_folder(path)`. Nobody else may make the
+    folder meanwhile.
+    """
+    for workplace in list(path.parent.glob(f"{_BUILDING}*")):
+        if (workplace / path.name).is_dir():
+            shutil.rmtree(workplace, ignore_errors=True)
 
 
 @contextmanager

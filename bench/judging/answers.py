@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from threading import Lock
 
+from bench.core.atomic import clear_remains
 from bench.core.errors import BenchError
 from bench.judging.grades import GRADES
 from bench.records.opening import try_lock
@@ -156,6 +157,7 @@ def opened(folder: Path) -> Iterator[Answers]:
             f"{folder}: another process judges into it; wait for it, or choose another --out"
         )
     try:
+        clear_remains(folder, below=True)
         answers = Answers(folder / NAME)
         try:
             yield answers

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.core.atomic import clear_remains
 from bench.core.errors import BenchError, RecordError
 from bench.core.note import Code, note
 from bench.core.wording import worded
@@ -74,6 +75,7 @@ def _continued(folder: Path, info: RunInfo) -> RunWriter | None:
     if interrupted.status != "running":
         lock.release()
         return None
+    clear_remains(folder, below=True)
     times = [*interrupted.continued, now()]
     writer = RunWriter(
         folder, interrupted.model_copy(update={"trials": info.trials, "continued": times}), lock

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.atomic import whole_folder
+from bench.core.atomic import clear_building, whole_folder
 from bench.core.digest import digest_of
 from bench.core.errors import BenchError, DataError, RerankerError
 from bench.core.kept_folder import is_intact, seal
@@ -111,6 +111,7 @@ def fit(
     key = training_key(recipe, data, base)
     workplace = Workplace(folder.with_name(f"{folder.name}.training"), key)
     with alone_in(folder):
+        clear_building(folder)
         if fresh:
             _remove(folder, workplace)
         fitted = read_log(folder)

@@ -19,7 +19,7 @@ from bench.contract.requirement import Package, Requirement
 from bench.contract.stage import Reranker
 from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.datasets.leaks import Seen
-from bench.models import checkpoint, seen_queries, sentence_transformer
+from bench.models import checkpoint, headers, seen_queries, sentence_transformer
 from bench.models.quiet import quiet
 from bench.models.weights import Adapter, Weights, adapter_folder, folder_hash
 from bench.rerankers.local.cross_encoder import complete
@@ -127,6 +127,28 @@ class Base:
         with self._named():
             for requirement in self._files():
                 requirement.require()
+            folder = None
+            if not self.weights.is_named:
+                folder = self.weights.stored()
+            if folder is not None:
+                self._refuse_files(folder)
+
+    def _refuse_files(self, folder: Path) -> None:
+        """Raise RerankerError for what a folder's files show before they are loaded."""
+        label = self.weights.label
+        values = headers.config(label, folder)
+        headers.tensors(label, folder)
+        if values is None or self.kind.model != "CrossEncoder":
+            return
+        headers.refuse_unknown_kind(label, values)
+        if values.get("is_encoder_decoder"):
+            checkpoint.refuse_configuration(self.weights, self.options)
+        names = headers.label_names(values)
+        if names is not None and len(names) > 1:
+            raise RerankerError(
+                f"{label}: a head of {len(names)} labels ({', '.join(names)}), and what is trained "
+                "here gives one score: begin with a model of one label, or with an encoder"
+            )
 
     @contextmanager
     def _named(self) -> Iterator[None]:

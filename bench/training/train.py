@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from bench.core.atomic import write_atomically
+from bench.core.atomic import clear_remains, write_atomically
 from bench.core.progress import Observer
 from bench.core.redaction import redacted
 from bench.machine.fingerprint import resolve_device
@@ -131,6 +131,8 @@ def train(
     `out` is waited for: what is compared is what was trained.
     """
     with alone_in(out):
+        for place in (out, out / MODEL):
+            clear_remains(place)
         return _train(recipe, out, device, fresh, observer, command, on)
 
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from bench.cli.main import cli
 from bench.core import atomic
-from bench.core.atomic import restore_folder, whole_folder, write_atomically
+from bench.core.atomic import clear_building, restore_folder, whole_folder, write_atomically
 from bench.core.errors import BenchError, RecordError
 from bench.core.filenames import MAX_BYTES, file_stem, is_file_name
 from bench.records import baselines
@@ -269,6 +269,8 @@ def test_a_replaced_folder_is_the_old_or_the_new_one_whenever_it_is_killed(
         if done.returncode == 0:
             break
         assert done.returncode == -9, done.stderr
+        clear_building(folder)
+        assert [path for path in folder.parent.glob(".building-*") if any(path.iterdir())] == []
     assert done.returncode == 0
     assert (texts[0], texts[-1]) == ("old", "new")
 

@@ -81,9 +81,12 @@ def test_where_nothing_changed_it_is_continued_and_says_so(place: Path) -> None:
     first = run()
     interrupt(first)
     (first.folder / "records" / "data--first--oracle.json").unlink()
+    half_written = first.folder / "rankings" / ".0123456789abcdef.tmp"
+    half_written.touch()
     notes = Notes()
     second = run(observer=notes)
     assert second.folder == first.folder
+    assert not half_written.exists()
     assert len(second.info.continued) == 1
     note = noted(second.info.warnings, Code.CONTINUED)
     assert (note.count, note.total) == (2, 3)

@@ -28,6 +28,7 @@ from bench.training import train as training
 from bench.training.comparison import gain_of
 from bench.training.network import Base
 from bench.training.recipe import Recipe
+from tests.support import tiny_models
 from tests.support.command import bench as command
 
 PLACES = ("lake", "hill", "port", "mill", "ford", "wood", "gate", "park", "moor", "cape")
@@ -365,6 +366,24 @@ def test_a_base_with_an_adapter_is_trained_whole(place: Path) -> None:
     fields = {**RECIPE, "name": "whole", "base": "minilm-cross-encoder"}
     model = Base(write(place, "whole.yaml", fields), "cpu").load()
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_base_that_cannot_be_used_is_named_with_its_line_before_anything_is_mined(
+    place: Path,
+) -> None:
+    def refused(base: str, reason: str) -> None:
+        fields = {**RECIPE, "name": "bad", "base": base}
+        with pytest.raises(SuiteError, match=rf"bad.yaml:\d+: base: {reason}"):
+            Base(write(place, "bad.yaml", fields), "cpu").require()
+
+    labelled = tiny_models.classifier(place / "labelled", "Bert", num_labels=3)
+    refused("./labelled", "labelled: a head of 3 labels")
+    weights = labelled / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    refused("./labelled", "labelled: model.safetensors is not a whole safetensors file")
+    refused("./absent", "no such model folder")
+    refused("packaged:absent", "there is no packaged model 'absent'")
+    refused("monot5-base", "'monot5-base' is of kind monot5")
 
 
 def test_a_second_adapter_alone_is_refused(place: Path) -> None:
