@@ -71,12 +71,13 @@ def budget(
 @click.option("--p50-ms", type=float, help="Milliseconds that the median query may take at most.")
 @click.option("--usd-per-1k", type=float, help="Dollars that 1,000 queries may cost at most.")
 @click.option("--measure", help="Such as nDCG@10. Default: the suite's first measure.")
-@click.option("--dataset", help="The one of the suite's datasets to tune on, where it has several.")
+@click.option("--dataset", help="One of the suite's datasets. Default: a search on each.")
 @device_option
 @click.option(
     "--out",
     type=PATH,
-    help="Folder for winner.yaml, winner.json and what was timed. Default: tuned/SUITE.",
+    help="Folder for winner.yaml, winner.json and what was timed. Default: tuned/SUITE. Of several "
+    "datasets, each has a folder in it.",
 )
 @click.option(
     "--results",
@@ -104,30 +105,46 @@ def tune(
     compose, forecast, time the promising pipelines in rounds, confirm the best two on fresh
     queries.
 
-    Times on one device: --device, or the first of the suite's. Writes the winner as a suite and as
-    JSON, which `rerank-bench serve` hosts. An interrupted search goes on where it was. Exits 0 when
+    Each dataset of the suite has a search of its own; the best for all of them is named, too. Times
+    on one device: --device, or the first of the suite's. Writes the winner as a suite and as JSON,
+    which `rerank-bench serve` hosts. An interrupted search goes on where it was. Exits 0 when
     something fits, 1 when nothing does, 4 when too few queries could be timed to tell.
     """
     from bench.composition.composed import Limits
+    from bench.core.filenames import file_stem
     from bench.reports import tuned as report
     from bench.suite.suite import load
+    from bench.tuning.outcome import exit_code
+    from bench.tuning.tune import dataset_names
     from bench.tuning.tune import tune as search
     from bench.tuning.winner import DESCRIPTION, SUITE
 
     loaded = load(suite)
+    limits = Limits(p95_ms, p50_ms, usd_per_1k)
     folder = out or Path("tuned") / loaded.name
-    outcome = search(
-        loaded,
-        Limits(p95_ms, p50_ms, usd_per_1k),
-        out=folder,
-        results=results,
-        measure=measure,
-        dataset=dataset,
-        device=device,
-        observer=open_observer(quiet=quiet),
-    )
-    echo(report.document(outcome), form, *filter(None, [outcome.run]))
-    if outcome.winner is not None and form == "table":
-        click.echo(f"suite   {folder / SUITE}")
-        click.echo(f"serve   rerank-bench serve {folder / DESCRIPTION}")
-    return outcome.exit_code
+    names = dataset_names(loaded)
+    folders = {name: folder / file_stem(name) for name in names}
+    if len(names) == 1:
+        folders = {names[0]: folder}
+    if dataset is not None:
+        folders = {dataset: folder}
+    observer = open_observer(quiet=quiet)
+    outcomes = [
+        search(
+            loaded,
+            limits,
+            out=place,
+            results=results,
+            measure=measure,
+            dataset=name,
+            device=device,
+            observer=observer,
+        )
+        for name, place in folders.items()
+    ]
+    echo(report.document(outcomes), form, *[each.run for each in outcomes if each.run is not None])
+    for outcome, place in zip(outcomes, folders.values(), strict=True):
+        if outcome.winner is not None and form == "table":
+            click.echo(f"suite   {place / SUITE}")
+            click.echo(f"serve   rerank-bench serve {place / DESCRIPTION}")
+    return exit_code(outcomes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bench.core.counting import counted
@@ -11,6 +11,7 @@ from bench.reports import cells, numbers
 from bench.reports.cells import Cell
 from bench.reports.composed import left_out
 from bench.reports.document import Block, Bullets, Column, Document, Record, Row, Section, Table
+from bench.tuning.common import CommonPipeline, common_pipelines
 from bench.tuning.outcome import Outcome, TimedPipeline
 
 ESTIMATE = "~"
@@ -24,12 +25,29 @@ SHOWN = 12
 """Timed pipelines that a table shows; programs get all of them."""
 
 
-def document(outcome: Outcome) -> Document:
-    """Return a section with the timed pipelines, best first, and the answer in words."""
-    lines = list(sentences(outcome))
-    blocks: list[Block] = [table(outcome), Bullets([(line,) for line in lines])]
-    pipelines = [_flat(pipeline, _verdict(outcome, pipeline)) for pipeline in outcome.timed]
-    data: Record = {
+def document(outcomes: Sequence[Outcome]) -> Document:
+    """Return a section per dataset with the timed pipelines, best first, and the answer in words;
+    of several datasets, one more about a pipeline for all of them.
+    """
+    sections: list[Section] = []
+    data: list[Record] = []
+    records: list[Record] = []
+    for number, outcome in enumerate(outcomes):
+        lines = list(sentences(outcome))
+        blocks: list[Block] = [table(outcome), Bullets([(line,) for line in lines])]
+        sections.append(Section(f"tuned{number or ''}", title(outcome), blocks))
+        pipelines = [_flat(pipeline, _verdict(outcome, pipeline)) for pipeline in outcome.timed]
+        data.append(_data(outcome, pipelines, lines))
+        records += [_of_dataset(outcome, outcomes, pipeline) for pipeline in pipelines]
+    if len(outcomes) > 1:
+        pipelines_of_all = common_pipelines(outcomes)
+        sections.append(_for_all(outcomes, pipelines_of_all))
+        data.append(_data_for_all(outcomes, pipelines_of_all))
+    return Document("", sections, data=data, records=records)
+
+
+def _data(outcome: Outcome, pipelines: Sequence[Record], lines: Sequence[str]) -> Record:
+    return {
         "outcome": outcome.verdict,
         "dataset": outcome.dataset,
         "measure": outcome.measure,
@@ -42,11 +60,84 @@ def document(outcome: Outcome) -> Document:
         "beyond_cost": outcome.too_dear,
         "beaten": outcome.beaten,
         "left_out": [{"name": name, "reason": reason} for name, reason in outcome.left_out],
-        "pipelines": pipelines,
-        "notes": lines,
+        "pipelines": list(pipelines),
+        "notes": list(lines),
     }
-    section = Section("tuned", title(outcome), blocks)
-    return Document("", [section], data=[data], records=pipelines)
+
+
+def _of_dataset(outcome: Outcome, outcomes: Sequence[Outcome], pipeline: Record) -> Record:
+    """Return a row of a table for programs: with its dataset, where there are several."""
+    if len(outcomes) == 1:
+        return pipeline
+    return {"dataset": outcome.dataset, **pipeline}
+
+
+def _for_all(outcomes: Sequence[Outcome], pipelines: Sequence[CommonPipeline]) -> Section:
+    """Return the best pipeline for all datasets next to those that are the best on one."""
+    columns = [
+        Column(f"dataset{number}", outcome.dataset, outcome.measure, better="higher", priority=2)
+        for number, outcome in enumerate(outcomes)
+    ]
+    columns.insert(0, Column("mean", f"mean {outcomes[0].measure}", better="higher", priority=0))
+    columns.append(Column("verdict", "verdict", align="left", priority=1))
+    best = [pipeline for pipeline in pipelines[:1] if pipeline.fits]
+    chosen = [each for each in pipelines if each.best_on and each not in best]
+    rows: list[Row] = []
+    for pipeline in (*best, *chosen):
+        by_column = {
+            f"dataset{number}": cells.mean(quality)
+            for number, quality in enumerate(pipeline.qualities)
+        }
+        by_column["mean"] = cells.mean(pipeline.mean)
+        by_column["verdict"] = cells.text(_verdict_for_all(pipeline, pipeline in best))
+        rows.append(Row(str(pipeline.chain), by_column, kind="reranker"))
+    caption = f"one pipeline for all {len(outcomes)} datasets"
+    lines = Bullets([(_answer_for_all(best, pipelines),)])
+    return Section("for-all", caption, [Table("pipeline", columns, rows, caption), lines])
+
+
+def _verdict_for_all(pipeline: CommonPipeline, is_best: bool) -> str:
+    parts: list[str] = []
+    if is_best:
+        parts.append("best mean")
+    if pipeline.best_on:
+        parts.append(f"best on {' and '.join(pipeline.best_on)}")
+    if not pipeline.fits:
+        parts.append("not within the limits on each")
+    return ", ".join(parts)
+
+
+def _answer_for_all(best: Sequence[CommonPipeline], pipelines: Sequence[CommonPipeline]) -> str:
+    if not pipelines:
+        return "No pipeline could be composed on all of the datasets."
+    if not best:
+        return "No pipeline keeps to the limits on all of the datasets."
+    (pipeline,) = best
+    answer = (
+        f"{pipeline.chain} has the best mean of the pipelines that keep to the limits on each "
+        "dataset"
+    )
+    if not pipeline.forecast_on:
+        return f"{answer}, as timed there."
+    return (
+        f"{answer}: by a forecast on {' and '.join(pipeline.forecast_on)}, where it was not timed."
+    )
+
+
+def _data_for_all(outcomes: Sequence[Outcome], pipelines: Sequence[CommonPipeline]) -> Record:
+    names = [outcome.dataset for outcome in outcomes]
+    rows: list[Record] = [
+        {
+            "pipeline": str(pipeline.chain),
+            "mean_quality": pipeline.mean,
+            "quality": dict(zip(names, pipeline.qualities, strict=True)),
+            "fits": pipeline.fits,
+            "forecast_on": list(pipeline.forecast_on),
+            "best_on": list(pipeline.best_on),
+        }
+        for pipeline in pipelines
+    ]
+    return {"datasets": names, "measure": outcomes[0].measure, "pipelines": rows}
 
 
 def title(outcome: Outcome) -> str:

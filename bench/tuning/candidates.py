@@ -59,10 +59,11 @@ class Choice:
         """Add a blend with the share that was learned on one half of the queries. Its values are
         those of either half by the share that was learned on the other one.
         """
-        if tuning.shares in ((0.0, 0.0), (1.0, 1.0)):
+        share = tuning.shares[1 - LEARNED_ON]
+        if share in (0.0, 1.0):
             # the stage before or the row alone, which is a candidate itself
             return
-        chain = pipeline.chain.with_share(tuning.shares[1 - LEARNED_ON])
+        chain = pipeline.chain.with_share(share)
         if _untimed(chain, self.forecasts):
             self.left_out.append((str(chain), _untimed(chain, self.forecasts)))
             return

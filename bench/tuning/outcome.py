@@ -94,6 +94,12 @@ class Outcome:
     """Devices of the suite on which nothing was timed."""
     run: Run | None = None
     """The run that scored the suite's rows."""
+    candidates: Sequence[Candidate] = ()
+    """All that could be composed and forecast."""
+
+    def timed_as(self, chain: Chain) -> TimedPipeline | None:
+        """Return what was timed of a pipeline."""
+        return next((each for each in self.timed if each.chain == chain), None)
 
     @property
     def beyond(self) -> int:
@@ -114,3 +120,14 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         return EXIT_CODES[self.verdict]
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """Return 0 where something fits on every dataset, 1 where nothing does on one, 4 where too few
+    queries could be timed to tell.
+    """
+    verdicts = {outcome.verdict for outcome in outcomes}
+    for verdict in ("nothing fits", "withheld"):
+        if verdict in verdicts:
+            return EXIT_CODES[verdict]
+    return EXIT_CODES["fits"]

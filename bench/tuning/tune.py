@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.composition.compose import Composing
@@ -24,7 +25,7 @@ from bench.suite.suite import Suite
 from bench.tuning.candidates import Choice
 from bench.tuning.journal import Journal
 from bench.tuning.outcome import Candidate, Outcome, TimedPipeline
-from bench.tuning.search import Probe, Search, parted, probed
+from bench.tuning.search import Probe, Queries, Search, parted, probed
 from bench.tuning.stage_bench import StageBench
 from bench.tuning.suite_parts import SuiteParts, suite_parts
 from bench.tuning.winner import write
@@ -51,6 +52,60 @@ def tune(
 
     Raises BenchError where nothing can be composed.
     """
+    with prepared(
+        suite,
+        limits,
+        out=out,
+        results=results,
+        measure=measure,
+        device=device,
+        dataset=dataset,
+        observer=observer,
+        clock=clock,
+    ) as prospects:
+        search = Search(prospects.stages, limits, prospects.queries)
+        winner = search.run(prospects.candidates)
+        outcome = _outcome(prospects, search, winner)
+    stages = prospects.stages
+    write(outcome, stages.suite, prospects.parts, prospects.run, out)
+    return outcome
+
+
+@dataclass(frozen=True)
+class Prospects:
+    """What a search begins with: the candidates of a suite that a run has scored, best first, with
+    forecasts of their time, the stages that time them, and the queries that they are timed on.
+    """
+
+    composing: Composing
+    parts: SuiteParts
+    stages: StageBench
+    queries: Queries
+    candidates: Sequence[Candidate]
+    left_out: Sequence[tuple[str, str]]
+
+    @property
+    def run(self) -> Run:
+        """The run that scored the suite's rows."""
+        return self.composing.dataset.run
+
+
+@contextmanager
+def prepared(
+    suite: Suite,
+    limits: Limits,
+    *,
+    out: Path,
+    results: Path = Path("results"),
+    measure: str | None = None,
+    device: str | None = None,
+    dataset: str | None = None,
+    observer: Observer | None = None,
+    clock: Clock = REAL_CLOCK,
+) -> Iterator[Prospects]:
+    """Score a suite, compose, forecast, and close its stages at the end. The arguments are those of
+    `tune`.
+    """
     suite = _of_one_dataset(suite, dataset)
     _refuse(suite, limits)
     watch = observer or Observer()
@@ -59,36 +114,31 @@ def tune(
     (scores,) = stored(run)
     composing = Composing(scores, Limits(), measure)
     scores.verify()
-    devices = [fingerprint.resolve_device(name) for name in suite.devices]
-    place = devices[0] if device is None else fingerprint.resolve_device(device)
+    place = _devices(suite)[0] if device is None else fingerprint.resolve_device(device)
     parts = suite_parts(suite, device, watch, scores)
     journal = Journal(out / JOURNAL, _key(suite, limits, run, place))
     stages = StageBench(suite, place, parts.retrieved, parts.entries, journal, parts.settled, clock)
     with stages.open():
-        outcome = _searched(stages, composing, limits, parts)
-    others = [name for name in devices if name != place]
-    outcome = replace(outcome, device=place, other_devices=tuple(dict.fromkeys(others)), run=run)
-    write(outcome, suite, parts, run, out)
-    return outcome
+        yield _prospects(stages, composing, parts)
 
 
-def _searched(
-    stages: StageBench, composing: Composing, limits: Limits, parts: SuiteParts
-) -> Outcome:
-    dataset, seed = composing.dataset, stages.suite.seed
+def _devices(suite: Suite) -> list[str]:
+    return list(dict.fromkeys(fingerprint.resolve_device(name) for name in suite.devices))
+
+
+def _prospects(stages: StageBench, composing: Composing, parts: SuiteParts) -> Prospects:
+    dataset = composing.dataset
     searches = {group.first: group.depth for group in dataset.groups}
     common = set(dataset.query_ids)
     for retrieved in stages.retrieved.values():
         common &= {request.query_id for request in retrieved.questions.requests}
-    queries = parted(sorted(common), seed)
+    queries = parted(sorted(common), stages.suite.seed)
     forecasts = probed(stages, list(_probes(dataset, parts)), searches, queries)
     choice = Choice(composing, _with_hybrids(forecasts, dataset))
     if not choice.candidates:
         raise BenchError("the suite has no row whose scores can be composed: name rerankers")
-    search = Search(stages, limits, queries)
-    winner = search.run(choice.candidates)
     left_out = [*choice.left_out, *parts.left_out]
-    return _outcome(composing, search, winner, choice.candidates, left_out)
+    return Prospects(composing, parts, stages, queries, choice.candidates, left_out)
 
 
 def _probes(dataset: Stored, parts: SuiteParts) -> list[Probe]:
@@ -122,15 +172,10 @@ def _with_hybrids(forecasts: Forecasts, dataset: Stored) -> Forecasts:
     return Forecasts(forecasts.stages, {**forecasts.searches, **hybrids}, forecasts.seed)
 
 
-def _outcome(
-    composing: Composing,
-    search: Search,
-    winner: TimedPipeline | None,
-    candidates: Sequence[Candidate],
-    left_out: Sequence[tuple[str, str]],
-) -> Outcome:
+def _outcome(prospects: Prospects, search: Search, winner: TimedPipeline | None) -> Outcome:
     """Return what a search comes to, with all that was not timed counted by reason."""
-    seed = search.stages.suite.seed
+    stages, composing = prospects.stages, prospects.composing
+    seed = stages.suite.seed
     runner_up = _runner_up(search, winner)
     difference = None
     estimate = None
@@ -141,7 +186,7 @@ def _outcome(
         difference = statistics.difference(ours, theirs, seed)
     timed = sorted(search.timed.values(), key=lambda pipeline: -pipeline.candidate.quality)
     nearest_one = min(timed, key=lambda pipeline: pipeline.p95_ms, default=None)
-    untimed = [each for each in candidates if each.chain not in search.timed]
+    untimed = [each for each in prospects.candidates if each.chain not in search.timed]
     too_dear = [each for each in untimed if not search.is_affordable(each)]
     beyond = [each for each in untimed if not search.is_promising(each)]
     return Outcome(
@@ -154,11 +199,15 @@ def _outcome(
         difference,
         estimate,
         timed,
-        len(candidates),
+        len(prospects.candidates),
         len(beyond) - len(too_dear),
         len(too_dear),
-        left_out,
-        search.stages.calls,
+        prospects.left_out,
+        stages.calls,
+        stages.device,
+        [name for name in _devices(stages.suite) if name != stages.device],
+        prospects.run,
+        prospects.candidates,
     )
 
 
@@ -171,14 +220,19 @@ def _runner_up(search: Search, winner: TimedPipeline | None) -> TimedPipeline | 
     return next(iter(fitting), None)
 
 
+def dataset_names(suite: Suite) -> list[str]:
+    """Return the names of a suite's datasets, each of which is tuned on by itself."""
+    return [display_name(part) for part in suite.datasets]
+
+
 def _of_one_dataset(suite: Suite, name: str | None) -> Suite:
     """Return a suite with one dataset of its own. Raises SuiteError where it has no such dataset,
     or several and none is named.
     """
-    by_name = {display_name(part): part for part in suite.datasets}
-    known = ", ".join(by_name)
+    by_name = dict(zip(dataset_names(suite), suite.datasets, strict=True))
     if name is None:
         if len(by_name) > 1:
+            known = ", ".join(by_name)
             raise SuiteError(
                 f"a pipeline is tuned on one dataset, and the suite has {known}: choose one with "
                 "--dataset"

@@ -24,6 +24,7 @@ from bench.core.options import option
 from bench.quality import statistics
 from bench.records.run import Run
 from bench.reports import tuned as report
+from bench.reports.renderers import render
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.options import RerankerOptions
 from bench.runner import loop
@@ -32,9 +33,10 @@ from bench.serving.search import Hit, Search
 from bench.suite import suite as suites
 from bench.suite.suite import Suite
 from bench.tuning import search, winner
+from bench.tuning.common import common_pipelines
 from bench.tuning.journal import Journal
-from bench.tuning.outcome import Outcome, TimedPipeline
-from bench.tuning.tune import tune
+from bench.tuning.outcome import Outcome, TimedPipeline, exit_code
+from bench.tuning.tune import dataset_names, tune
 from tests.support.fake_clock import FakeClock
 
 
@@ -281,6 +283,7 @@ LEARNING: dict[str, Any] = {
         {"name": "named", "stages": [{"bm25": {"name": "b3", "b": 0.1, "keep": 5}}, "word-overlap"]}
     ],
     "depth": 10,
+    "seed": 3,
 }
 
 
@@ -396,6 +399,7 @@ def test_the_share_of_a_blend_is_learned_on_queries_that_do_not_choose_it(
     assert served_others == choice_others
     (learned,) = json.loads((source / "winner.json").read_text())["learned"]
     assert learned["share"] == tuning.shares[1]
+    assert 0 < learned["share"] < 1, "else it is the stage before or the row alone"
     assert learned["quality_on_the_others"] == pytest.approx(np.mean(choice_others))
     answer = " ".join(report.sentences(outcome))
     assert f"Its share was learned on {tuning.queries[0]} queries" in answer
@@ -408,6 +412,69 @@ def test_a_suite_of_two_datasets_asks_for_one(folder: Path) -> None:
         tune(both, Limits(p95_ms=1.0), out=folder / "x")
     with pytest.raises(BenchError, match=r"no dataset 'agin'.*'again'"):
         tune(both, Limits(p95_ms=1.0), dataset="agin", out=folder / "x")
+
+
+@pytest.fixture(scope="module")
+def both(folder: Path) -> list[Outcome]:
+    """Searches on two datasets of one suite."""
+    other = {"embedded:everyday": {"name": "again", "queries": 30}}
+    suite = suites.load({**SUITE, "name": "both", "datasets": ["embedded:everyday", other]})
+    return [
+        tune(
+            suite,
+            Limits(p95_ms=BUDGET),
+            dataset=name,
+            out=folder / "both" / name,
+            results=folder / "results",
+            clock=Paced.clock,
+        )
+        for name in dataset_names(suite)
+    ]
+
+
+def test_the_best_pipeline_for_all_datasets_has_the_highest_mean_of_what_fits_on_each(
+    both: list[Outcome],
+) -> None:
+    """By a brute force over the candidates of both searches."""
+    by_dataset = [{each.chain: each for each in outcome.candidates} for outcome in both]
+    means: dict[Any, float] = {}
+    for chain, candidate in by_dataset[0].items():
+        other = by_dataset[1].get(chain)
+        if other is not None and all(keeps(outcome, chain) for outcome in both):
+            means[chain] = (candidate.quality + other.quality) / 2
+    best, *others = common_pipelines(both)
+    assert best.fits
+    assert best.mean == max(means.values())
+    assert {pipeline.chain for pipeline in (best, *others) if pipeline.fits} == set(means)
+    for outcome in both:
+        assert outcome.winner is not None
+        timed = [each for each in (best, *others) if each.chain == outcome.winner.chain]
+        assert all(outcome.dataset in each.best_on for each in timed)
+        assert all(outcome.dataset not in each.forecast_on for each in timed)
+    document = report.document(both)
+    assert [section.key for section in document.sections] == ["tuned", "tuned1", "for-all"]
+    text = render(document, "markdown")
+    assert f"{best.chain} has the best mean of the pipelines that keep to the limits" in text
+    assert "| again |" in text
+    *_, shared = json.loads(render(document, "json"))
+    assert shared["datasets"] == ["everyday", "again"]
+    assert shared["pipelines"][0]["mean_quality"] == best.mean
+
+
+def keeps(outcome: Outcome, chain: Any) -> bool:
+    """Return whether a pipeline keeps to the limit of 95 of 100 calls, timed or by its forecast."""
+    (candidate,) = [each for each in outcome.candidates if each.chain == chain]
+    times = [each.p95_ms for each in outcome.timed if each.chain == chain]
+    return max(times, default=candidate.forecast_ms) <= BUDGET
+
+
+def test_a_pipeline_that_fits_on_no_dataset_is_not_named_for_all(both: list[Outcome]) -> None:
+    tight = [replace(outcome, limits=Limits(p95_ms=1e-9)) for outcome in both]
+    text = render(report.document(tight), "markdown")
+    assert "No pipeline keeps to the limits on all of the datasets." in text
+    assert exit_code(both) == 4
+    none = [both[0], replace(both[1], winner=None)]
+    assert exit_code(none) == 1
 
 
 def test_the_forecast_of_a_confirmed_median_is_within_its_interval_or_outside(
