@@ -25,6 +25,7 @@ from bench.reports import show
 from bench.serving import hosted
 from bench.serving.server import RerankServer
 from bench.suite.suite import shipped
+from tests.support.tampered_runs import tampered, unnamed
 
 FAMILIES = ("cross-encoders", "bge", "monot5", "llm-rerankers", "listwise", "apis", "servers")
 SHORT = {
@@ -62,6 +63,15 @@ def printed(run: Run, width: int = 140) -> str:
     return text.getvalue()
 
 
+def assert_verified(run: Run) -> None:
+    """Nothing differs in a run as it is; in a copy each planted change is named."""
+    assert bench.verify(run, rescore=0).findings == []
+    copy = Run(Path(shutil.copytree(run.folder, run.folder.parent / "tampered")))
+    planted = tampered(copy)
+    assert len(planted) >= 12
+    assert unnamed(planted, bench.verify(copy.folder, rescore=0).findings) == []
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_runs_as_far_as_this_machine_reaches(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -86,7 +96,7 @@ def test_a_family_runs_as_far_as_this_machine_reaches(
         "nothing listens at 127.0.0.1:9",
     }
     assert all(reranker in printed(run) for reranker in status)
-    assert bench.verify(run, rescore=0).findings == []
+    assert_verified(run)
 
 
 @contextmanager
@@ -121,7 +131,7 @@ def test_everything_tiny_holds_every_backend_and_skips_none(
         for status in run.info.trials
         if status.status != "done"
     } == {}
-    assert bench.verify(run, rescore=0).findings == []
+    assert_verified(run)
     backends = {record.description["backend"] for record in run.records.values()}
     stages: Any
     for record in run.records.values():

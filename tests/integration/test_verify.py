@@ -7,13 +7,11 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 import bench
@@ -26,6 +24,7 @@ from bench.verification.wording import REASONS, SENTENCES, sentence
 from tests.support import command
 from tests.support.made_maps import CURVE, map_file
 from tests.support.paths import ROOT
+from tests.support.tampered_runs import edited, having, raised, rewritten, slower, swapped
 
 TITLE = "everyday, bm25, 12 candidates"
 HERE = "tests.integration.test_verify"
@@ -99,30 +98,6 @@ def folder(intact_run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(intact_run, tmp_path / "run"))
 
 
-Rows = list[dict[str, Any]]
-
-
-def rewritten(path: Path, change: Callable[[Rows], dict[str, Any]]) -> dict[str, Any]:
-    """Write a table anew, with checksums that hold, after a change to its rows; return the row that
-    was changed.
-    """
-    table = pq.read_table(path)
-    rows: Rows = table.to_pylist()
-    changed = change(rows)
-    pq.write_table(pa.Table.from_pylist(rows, table.schema), path, write_page_checksum=True)
-    return changed
-
-
-def edited(path: Path, keys: Sequence[str | int], value: Any) -> None:
-    """Set a value of a JSON file."""
-    data = json.loads(path.read_text(encoding="utf-8"))
-    inner = data
-    for key in keys[:-1]:
-        inner = inner[key]
-    inner[keys[-1]] = value(inner[keys[-1]])
-    path.write_text(json.dumps(data), encoding="utf-8")
-
-
 def findings(folder: Path) -> list[Finding]:
     return bench.verify(folder, rescore=0).findings
 
@@ -144,44 +119,12 @@ def test_an_intact_run_passes_and_every_check_has_compared_something(intact_run:
     assert compared["rankings"] > 800
 
 
-def raised(field: str, by: float, number: int = 0) -> Callable[[Rows], dict[str, Any]]:
-    def change(rows: Rows) -> dict[str, Any]:
-        rows[number][field] += by
-        return rows[number]
-
-    return change
-
-
-def having(field: str, value: Any, number: int = 0) -> Callable[[Rows], dict[str, Any]]:
-    def change(rows: Rows) -> dict[str, Any]:
-        rows[number][field] = value
-        return rows[number]
-
-    return change
-
-
 def test_a_changed_grade_is_named_by_its_query(folder: Path) -> None:
     file = "judgments/everyday--bm25--first-stage.parquet"
     row = rewritten(folder / file, raised("grade", 1))
     found = findings(folder)
     assert places(found, Code.CHANGED_ROWS) == {(file, row["query"], "", "")}
     assert (file, "", "", "") in places(found, Code.DATA_HASH)
-
-
-def swapped(path: Path) -> tuple[str, str]:
-    """Exchange the first two documents of a ranking; return their query and the new first."""
-    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
-    first, second = (line.split() for line in lines[:2])
-    first[2], second[2] = second[2], first[2]
-    lines[:2] = [" ".join(first), " ".join(second)]
-    path.write_bytes(gzip.compress("\n".join([*lines, ""]).encode()))
-    return first[0], first[2]
-
-
-def slower(rows: Rows) -> dict[str, Any]:
-    row = next(row for row in rows if row["scenario"] == "single" and not row["warmup"])
-    row["nanoseconds"] *= 3
-    return row
 
 
 def test_changed_rows_are_named_by_query_and_document(folder: Path) -> None:
