@@ -8,6 +8,12 @@ from bench import rerankers
 from bench.catalogue import entries
 from bench.datasets.families import MEMBERS, TRANSLATED, families_of
 
+BGE_M3 = (
+    *("msmarco", "nq", "hotpotqa", "triviaqa", "squad", "dureader", "mmarco"),
+    *("t2ranking", "mrtydi", "miracl", "mldr"),
+)
+"""The data set that BGE-M3 was trained on."""
+
 
 @pytest.mark.parametrize(
     ("dataset_id", "families"),
@@ -54,6 +60,8 @@ def test_the_catalogue_names_known_families_only() -> None:
         ),
         ("cohere-rerank-v3.5", None),
         ("jina-reranker-v2", None),
+        ("jina-reranker-v3-hosted", BGE_M3),
+        ("bge-reranker-v2-m3", BGE_M3),
     ],
 )
 def test_a_model_is_known_whatever_a_suite_calls_it(
