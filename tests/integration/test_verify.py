@@ -437,10 +437,18 @@ def test_a_printed_number_that_is_not_the_records_is_named_by_its_cell(
     assert len(found) == len(expected)
 
 
-def test_rows_and_tables_that_a_report_lost_and_reports_that_are_gone_are_named(
+def test_cells_rows_and_tables_that_a_report_lost_and_reports_that_are_gone_are_named(
     folder: Path,
 ) -> None:
     report = folder / "report.md"
+    text = report.read_text(encoding="utf-8")
+    row = next(line for line in text.splitlines() if line.startswith("| hashing (cpu) |"))
+    *cells, _, end = row.split("|")
+    report.write_text(text.replace(row, "|".join([*cells, end]), 1), encoding="utf-8")
+    [place] = places(findings(folder), Code.PRINTED)
+    assert place[0] == "report.md"
+    assert place[3].startswith(f"{TITLE}: hashing (cpu), ")
+    report.write_text(text, encoding="utf-8")
     lines = report.read_text(encoding="utf-8").splitlines(keepends=True)
     report.write_text("".join(line for line in lines if not line.startswith("| *oracle*")))
     (folder / "report.html").write_text("<p>nothing</p>", encoding="utf-8")

@@ -172,9 +172,11 @@ def unnamed(planted: Sequence[Planted], findings: Sequence[Finding]) -> list[Pla
 
 
 def _reranked(run: Run) -> str:
-    """Return the first trial of a reranker."""
-    trials = [record.trial for record in run.records.values() if not record.stages]
-    return next(trial.id for trial in trials if trial.kind == "reranker")
+    """Return the first trial that is compared with its first stage: of a reranker, or the oracle's
+    in a run without one.
+    """
+    records = [record for record in run.records.values() if not record.stages]
+    return next(record.trial.id for record in records if record.vs_first_stage)
 
 
 def _grade(run: Run) -> Planted:
