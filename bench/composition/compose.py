@@ -28,6 +28,7 @@ from bench.composition.prices import RowPrice, price_of, row_price
 from bench.composition.steps import NotStored
 from bench.composition.stored import Stored, stored
 from bench.composition.times import Forecasts, StageTimes, pairs_of, stage_times, together
+from bench.composition.training import families_seen
 from bench.core.errors import BenchError, DataError
 from bench.datasets.folds import folds
 from bench.latency.columns import Interval
@@ -127,6 +128,7 @@ class Composing:
                 price_of(chain, self.prices, self.dataset.measuring.shares),
                 pairs_of(chain),
                 timed=self.own.get(chain),
+                seen=families_seen(self.dataset, chain),
             )
 
     def tuned_blends(self) -> Iterator[ComposedPipeline]:

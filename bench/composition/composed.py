@@ -107,6 +107,8 @@ class ComposedPipeline:
     """The median of one that the run timed itself, end to end."""
     intervals: tuple[Interval, Interval] | None = None
     """p50 and p95 with theirs, of those on the front whose stages were timed at several depths."""
+    seen: tuple[str, ...] = ()
+    """The families of the collection that a model of it was trained on."""
 
     @property
     def is_as_forecast(self) -> bool | None:

@@ -29,6 +29,7 @@ from bench.records.folder import RunFolder, plain
 from bench.records.rows import doubts
 from bench.records.schema import ArchitectureRecord, Record
 from bench.records.tables import DEPTHS, SYSTEM, of_measure, read_stretches
+from bench.records.training import seen_families
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +62,8 @@ class Point:
     doubts: tuple[Note, ...] = ()
     failed: float = 0.0
     """The share of queries whose call failed when the system was scored."""
+    seen: tuple[str, ...] = ()
+    """The families of its collection that a model of it was trained on."""
 
     def __repr__(self) -> str:
         quality = "not scored" if self.quality is None else f"{self.quality:.4f}"
@@ -271,6 +274,7 @@ def _point(
         scenario=summary.scenario,
         doubts=tuple(doubts(record)),
         failed=failed,
+        seen=tuple(seen_families(record)),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.records.schema import Record
+from bench.records.schema import ArchitectureRecord, Record
 
 
-def seen_families(record: Record) -> list[str]:
+def seen_families(record: Record | ArchitectureRecord) -> list[str]:
     """Return the families of a record's collection that a model of its row was trained on."""
     facts = record.description.get("facts") or {}
     trained_on = facts.get("trained_on") or []

@@ -32,6 +32,7 @@ from bench.reports.document import (
 )
 from bench.reports.judges import Marked
 from bench.reports.names import title_of
+from bench.reports.training_notes import training_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,6 +178,7 @@ def notes_of(rows: Sequence[Answerability]) -> Iterator[str]:
             f"{FALSE_ACCEPTS.capitalize()}: queries without an answer whose top score is above the "
             f"threshold that keeps {percent(KEPT)} of those with one."
         )
+    yield from training_notes((row.table.name, row.table.row.seen) for row in counts)
     names = [row.table.name for row in rows if row.is_asked]
     if names:
         yield (
@@ -194,10 +196,11 @@ def notes_of(rows: Sequence[Answerability]) -> Iterator[str]:
 
 def _row(row: Answerability) -> Row:
     by_column = {}
+    seen = row.table.row.seen
     for signal in row.signals:
-        by_column[signal.name] = error_cell(signal.auroc)
+        by_column[signal.name] = cells.seen(error_cell(signal.auroc), seen)
         if signal.name == TOP:
-            by_column[FALSE_ACCEPTS] = error_cell(signal.false_accepts)
+            by_column[FALSE_ACCEPTS] = cells.seen(error_cell(signal.false_accepts), seen)
     if row.signals:
         by_column["chance"] = cells.mean(row.chance)
     return Row(row.table.name, by_column, kind="reranker")

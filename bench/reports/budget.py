@@ -20,6 +20,7 @@ from bench.reports.judges import Marked
 from bench.reports.names import as_sentence, name_of, too_few, too_few_moved
 from bench.reports.sections.results import REQUEST_NOTE
 from bench.reports.settings import DTYPES, USUAL, Settings, short
+from bench.reports.training_notes import training_notes
 from bench.reports.wording import RANDOM, doubt_of, out_of_verdict
 
 NEAR = 1.1
@@ -162,6 +163,8 @@ def _doubts(choice: Choice) -> Iterator[str]:
             f"{numbers.milliseconds(best.p95_high_ms)} ms: "
             "time more queries before relying on it."
         )
+    rows = [(name_of(point.trial), point.seen) for point, _ in verdicts(choice)]
+    yield from map(as_sentence, training_notes(rows))
     for point in choice.withheld:
         more = missing_queries(point)
         option = reader(point.scenario).queries_option
@@ -265,7 +268,7 @@ def _row(point: Point, verdict: str, settings: str) -> Row:
     by_column = {
         "depth": cells.count(point.depth),
         "settings": cells.text(settings),
-        QUALITY: cells.mean(point.quality),
+        QUALITY: cells.seen(cells.mean(point.quality), point.seen),
         "p50": _time(point.p50_ms, point),
         "p95": _time(point.p95_ms, point),
         "queries": cells.count(point.queries),

@@ -29,6 +29,7 @@ from bench.reports.document import (
 )
 from bench.reports.judges import Marked
 from bench.reports.names import title_of
+from bench.reports.training_notes import training_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,7 +141,7 @@ def _blocks(rows: Sequence[RowCalibration], curves: bool) -> Iterator[Block]:
     for row in rows:
         for reading in row.readings:
             yield Heading(row.table.name, _counts(row, reading), level=4)
-            yield _table(reading)
+            yield _table(reading, row.table.row.seen)
         if curves:
             yield from _curves(row)
     yield Bullets([(line,) for line in sentences(rows)])
@@ -152,12 +153,13 @@ def _summary(rows: Sequence[RowCalibration]) -> Table:
     for row in rows:
         reading = row.readings[0]
         raw = reading.raw[0]
-        by_column = {"auc": _cell(raw, "auc"), "raw": _cell(raw, "brier_skill")}
+        seen = row.table.row.seen
+        by_column = {"auc": _cell(raw, "auc", seen), "raw": _cell(raw, "brier_skill", seen)}
         best = reading.best
         if best is not None:
             by_column["map"] = cells.text(best.name)
             for key in ("brier_skill", "ece_mass", "log_loss"):
-                by_column[key] = _cell(best, key)
+                by_column[key] = _cell(best, key, seen)
         if row.against is not None:
             own = row.against
             by_column["against"] = cells.number(
@@ -174,17 +176,17 @@ def _readings(rows: Sequence[RowCalibration]) -> str:
     return ", ".join(readings)
 
 
-def _table(reading: Reading) -> Table:
+def _table(reading: Reading, seen: Sequence[str]) -> Table:
     best = reading.best
     lines: list[Row] = []
     for each in reading.all:
-        by_column = {column.key: _cell(each, column.key) for column in COLUMNS}
+        by_column = {column.key: _cell(each, column.key, seen) for column in COLUMNS}
         lines.append(Row(each.name, by_column, kind="reranker", best=each is best))
     return Table("scores", COLUMNS, lines, NAMES[reading.unjudged])
 
 
-def _cell(each: Assessed, key: str) -> Cell:
-    return error_cell(each.errors.get(key), each.problem)
+def _cell(each: Assessed, key: str, seen: Sequence[str]) -> Cell:
+    return cells.seen(error_cell(each.errors.get(key), each.problem), seen)
 
 
 def error_cell(error: ErrorInterval | None, reason: str = "") -> Cell:
@@ -253,6 +255,7 @@ def sentences(rows: Sequence[RowCalibration]) -> Iterator[str]:
             "negative is better; scores that are no probabilities by Platt's map. p: paired "
             "permutation test over queries, after Holm's correction."
         )
+    yield from training_notes((row.table.name, row.table.row.seen) for row in rows)
     for row in rows:
         for text in wording.sentences(row.notes):
             yield f"{row.table.name}: {text}."

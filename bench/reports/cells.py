@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -105,9 +105,11 @@ def measure(estimate: Estimate | None) -> Cell:
     return replace(cell, low=estimate.low, high=estimate.high, interval=interval)
 
 
-def seen(cell: Cell) -> Cell:
-    """Return the cell of a quality that training data may have made better."""
-    if cell.number is None:
+def seen(cell: Cell, families: Sequence[str]) -> Cell:
+    """Return the cell of a quality, with a mark where a model of its row was trained on these
+    families of its collection.
+    """
+    if cell.number is None or not families:
         return cell
     return replace(cell, text=f"{cell.text}{SEEN_MARK}")
 

@@ -12,6 +12,7 @@ from bench.reports import cells
 from bench.reports.cells import Cell
 from bench.reports.document import Block, Bullets, Column, Document, Record, Row, Section, Table
 from bench.reports.judges import Marked
+from bench.reports.training_notes import training_notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Pipelines that a table shows; programs get all of them."""
 FRONT = "front"
+MARKED = "marked pipelines"
+"""What is trained on the collection: a line of all their names would be a page."""
 BASES = {
     "measured": "at timed depths",
     "interpolated": "between timed depths",
@@ -55,7 +58,9 @@ def document(
         if frontier:
             pipelines = composition.front
         lines = list(sentences(composition, len(pipelines), limit))
-        blocks: list[Block] = [table(composition, pipelines[:limit])]
+        best = pipelines[:limit]
+        lines += training_notes((MARKED, pipeline.seen) for pipeline in best)
+        blocks: list[Block] = [table(composition, best)]
         blocks.append(Bullets([(line,) for line in lines]))
         sections.append(Section(f"composed{number}", title(composition), blocks))
         rows = [row for row in flat(composition) if row[FRONT] or not frontier]
@@ -115,6 +120,7 @@ def _row(composition: Composition, pipeline: ComposedPipeline) -> Row:
     quality = cells.mean(pipeline.quality)
     if pipeline.estimate is not None:
         quality = cells.measure(pipeline.estimate)
+    quality = cells.seen(quality, pipeline.seen)
     mark = ""
     if pipeline.on_front:
         mark = "●"

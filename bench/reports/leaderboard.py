@@ -28,6 +28,7 @@ from bench.reports.document import (
 )
 from bench.reports.judges import FIELD
 from bench.reports.names import device_of, name_of
+from bench.reports.training_notes import training_notes
 from bench.reports.wording import NOT_IN_VERDICT, out_of_verdict
 
 CPU = "cpu"
@@ -72,7 +73,9 @@ def notes(board: Board) -> list[str]:
             texts.append(worded(entry.row.judge))
         for text in filter(None, texts):
             about.setdefault(text, []).append(name_of(entry.row.trial))
-    return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in about.items()]
+    remarks = [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in about.items()]
+    rows = [entry.row for entry in board.entries]
+    return [*remarks, *training_notes((name_of(row.trial), row.seen) for row in rows)]
 
 
 def _disturbances(entry: Entry) -> list[str]:
@@ -96,7 +99,7 @@ def _table(board: Board) -> Table:
 def _row(entry: Entry, board: Board) -> Row:
     row = entry.row
     by_column = {
-        board.measure: cells.measure(row.quality[board.measure]),
+        board.measure: cells.seen(cells.measure(row.quality[board.measure]), row.seen),
         "delta": cells.delta(row.differences.get(board.measure)),
         "run": cells.text(entry.run.info.id),
     }

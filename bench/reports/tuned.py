@@ -9,8 +9,9 @@ from bench.core.counting import counted
 from bench.latency.columns import needed
 from bench.reports import cells, numbers
 from bench.reports.cells import Cell
-from bench.reports.composed import left_out
+from bench.reports.composed import MARKED, left_out
 from bench.reports.document import Block, Bullets, Column, Document, Record, Row, Section, Table
+from bench.reports.training_notes import training_notes
 from bench.tuning.common import CommonPipeline, common_pipelines
 from bench.tuning.outcome import Outcome, TimedPipeline
 
@@ -34,6 +35,8 @@ def document(outcomes: Sequence[Outcome]) -> Document:
     records: list[Record] = []
     for number, outcome in enumerate(outcomes):
         lines = list(sentences(outcome))
+        timed = outcome.timed[:SHOWN]
+        lines += training_notes((MARKED, pipeline.candidate.seen) for pipeline in timed)
         blocks: list[Block] = [table(outcome), Bullets([(line,) for line in lines])]
         sections.append(Section(f"tuned{number or ''}", title(outcome), blocks))
         pipelines = [_flat(pipeline, _verdict(outcome, pipeline)) for pipeline in outcome.timed]
@@ -158,7 +161,7 @@ def table(outcome: Outcome) -> Table:
         Row(
             str(pipeline.chain),
             {
-                outcome.measure: cells.mean(pipeline.candidate.quality),
+                outcome.measure: _quality(pipeline),
                 "p50": _duration(pipeline, pipeline.p50_ms),
                 "p95": _p95(pipeline),
                 "usd": cells.money(pipeline.candidate.usd_per_1000),
@@ -170,6 +173,10 @@ def table(outcome: Outcome) -> Table:
         for pipeline in outcome.timed[:SHOWN]
     ]
     return Table("pipeline", columns, rows, title(outcome))
+
+
+def _quality(pipeline: TimedPipeline) -> Cell:
+    return cells.seen(cells.mean(pipeline.candidate.quality), pipeline.candidate.seen)
 
 
 def _duration(pipeline: TimedPipeline, ms: float) -> Cell:

@@ -14,6 +14,7 @@ from bench.composition.grid import grid
 from bench.composition.prices import price_of
 from bench.composition.steps import NotStored
 from bench.composition.times import Forecasts
+from bench.composition.training import families_seen
 from bench.composition.works import Skip
 from bench.tuning.outcome import Candidate
 
@@ -82,6 +83,7 @@ class Choice:
             float(samples.max()),
             float(np.median(samples)),
             tuning,
+            families_seen(self.composing.dataset, chain),
         )
 
 

@@ -30,6 +30,8 @@ class Candidate:
     forecast_ms: float
     forecast_p50_ms: float
     tuning: Tuning | None = None
+    seen: tuple[str, ...] = ()
+    """The families of the collection that a model of it was trained on."""
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import bench
+from bench.comparison.leaderboard import collect
+from bench.comparison.pairs import compare
+from bench.comparison.slices import slicings
 from bench.core.errors import SuiteError
 from bench.core.note import Code
 from bench.datasets.embedded import collections
 from bench.records.run import Run
+from bench.reports import answerability, calibrated, comparison, composed, leaderboard, sliced
+from bench.reports.document import Document
 from bench.reports.exports import table
 from bench.reports.renderers import render
 from bench.reports.sections import document
@@ -31,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     suite = {
         "name": "seen",
         "datasets": [
-            {f"files:{folder / 'alpha'}": {"queries": 12, "family": "msmarco"}},
+            {f"files:{folder / 'alpha'}": {"queries": 30, "family": "msmarco"}},
             {f"files:{folder / 'beta'}": {"queries": 12}},
         ],
         "rerankers": [
@@ -71,6 +78,25 @@ def test_every_form_marks_the_cells(run: Run, form: str) -> None:
     mark = "$^{t}$" if form == "latex" else "ᵗ"
     assert f"{row.quality['nDCG@10'].mean:.4f}{mark}" in text
     assert f"{other.quality['nDCG@10'].mean:.4f}{mark}" not in text
+
+
+ANALYSES: dict[str, Callable[[Run], Document]] = {
+    "compare": lambda run: comparison.document(compare([run]), queries=0),
+    "slices": lambda run: sliced.document(slicings(run, ["difficulty"], None, None)),
+    "compose": lambda run: composed.document(bench.compose(run, dataset="alpha"), limit=None),
+    "leaderboard": lambda run: leaderboard.document(collect(run.folder.parent)),
+    "calibrate": lambda run: calibrated.document(bench.calibrate(run, dataset="alpha")),
+    "answerability": lambda run: answerability.document(bench.answerability(run, dataset="alpha")),
+}
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_every_analysis_marks_the_cells_and_says_why(run: Run, name: str) -> None:
+    text = render(ANALYSES[name](run), "markdown")
+    marked = [line for line in text.splitlines() if line.startswith("|") and "ᵗ" in line]
+    assert marked
+    assert all("seen" in line for line in marked)
+    assert re.search(r"ᵗ trained on (mmarco, msmarco|msmarco, mmarco)", text)
 
 
 def test_means_over_unseen_collections_are_next_to_the_means(run: Run) -> None:

@@ -7,18 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.core.counting import percent
-from bench.meaning.score_measures import ScoreValue, score_measures
+from bench.meaning.score_measures import score_measures
 from bench.quality.measures import JUDGED
 from bench.quality.statistics import ALPHA
 from bench.records.rows import disturbances_of
 from bench.records.run import Run
-from bench.reports import cells
+from bench.reports.cells import Cell
 from bench.reports.document import Block, Column, Document, Note, Row, Section, Table
 from bench.reports.judges import judge_lines
 from bench.reports.names import as_sentence
 from bench.reports.renderers import latex
 from bench.reports.sections.overview import Mean, means, over, overview_table
 from bench.reports.sections.results import DELTA, table
+from bench.reports.sections.score_measures import value_cells
 from bench.reports.view import View
 from bench.reports.wording import NOT_IN_VERDICT, out_of_verdict
 
@@ -38,7 +39,7 @@ def to_latex(run: Run, out: Path | None = None) -> str:
     view = View(run)
     judges = [Note("", line) for line in judge_lines(run)]
     blocks: list[Block] = []
-    errors = {row.table.row.trial.id: row.values for row in score_measures(run)}
+    errors = {row.table.row.trial.id: value_cells(row) for row in score_measures(run)}
     for group in view.groups:
         main = _with_errors(table(view, group, ""), errors)
         if any(row.kind == "reranker" for row in main.rows):
@@ -53,19 +54,18 @@ def to_latex(run: Run, out: Path | None = None) -> str:
     return latex.render(Document("", [Section("results", "Results", blocks)]))
 
 
-def _with_errors(main: Table, errors: Mapping[str, Sequence[ScoreValue]]) -> Table:
+def _with_errors(main: Table, errors: Mapping[str, Mapping[str, Cell]]) -> Table:
     """Return the main table with a column for each measure of scores that the suite asks for.
-    `errors` is trial id -> the values of its row.
+    `errors` is trial id -> the cells of its row.
     """
-    values = [errors.get(row.id, ()) for row in main.rows]
+    values = [errors.get(row.id, {}) for row in main.rows]
     names: dict[str, None] = {}
     for own in values:
-        names |= dict.fromkeys(value.measure.name for value in own)
+        names |= dict.fromkeys(own)
     columns = [Column(name, name) for name in names]
     rows: list[Row] = []
     for row, own in zip(main.rows, values, strict=True):
-        further = {value.measure.name: cells.mean(value.interval.value) for value in own}
-        rows.append(replace(row, cells={**row.cells, **further}))
+        rows.append(replace(row, cells={**row.cells, **own}))
     return replace(main, columns=[*main.columns, *columns], rows=rows)
 
 

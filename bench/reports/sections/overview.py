@@ -192,8 +192,7 @@ def _row(line: Mean, badges: Sequence[Mapping[str, Badge]], view: View) -> Row:
     by_column[UNSEEN] = cells.mean(unseen_mean(line, view))
     for i, row in line.rows.items():
         cell = cells.mean(line.values.get(i), badges[i].get(row.trial.id, ""))
-        if row.seen:
-            cell = cells.seen(cell)
+        cell = cells.seen(cell, row.seen)
         below = _aside(row)
         by_column[str(i)] = replace(cell, below=below, reason=out_of_verdict(row))
     device = device_of(trial)

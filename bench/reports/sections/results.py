@@ -180,9 +180,9 @@ def row_cells(
     row: records.Row, measures: Sequence[str], badges: Mapping[str, Badge]
 ) -> dict[str, Cell]:
     """Return the cells of a row of the main table, by the titles of their columns."""
-    by_column = {name: cells.measure(row.quality.get(name)) for name in measures}
-    if row.seen:
-        by_column = {name: cells.seen(cell) for name, cell in by_column.items()}
+    by_column: dict[str, Cell] = {}
+    for name in measures:
+        by_column[name] = cells.seen(cells.measure(row.quality.get(name)), row.seen)
     delta = row.differences.get(measures[0]) if measures else None
     if delta:
         by_column[DELTA] = cells.delta(delta, badges.get(row.trial.id, ""))

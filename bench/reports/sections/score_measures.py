@@ -70,14 +70,21 @@ def _table(title: str, rows: Sequence[RowScores]) -> Table:
 
 
 def _cells(row: RowScores) -> dict[str, Cell]:
+    by_column = value_cells(row)
+    for value in row.values:
+        if value.interval.value is not None:
+            hint = cells.text(_interval(value.interval))
+            by_column[f"{value.measure.name} interval"] = hint
+    by_column["pairs"] = cells.count(len(row.pairs.labels))
+    return by_column
+
+
+def value_cells(row: RowScores) -> dict[str, Cell]:
+    """Return the values of a row by the names of their measures."""
     by_column: dict[str, Cell] = {}
     for value in row.values:
-        name = value.measure.name
-        by_column[name] = cells.missing()
-        if value.interval.value is not None:
-            by_column[name] = cells.mean(value.interval.value)
-            by_column[f"{name} interval"] = cells.text(_interval(value.interval))
-    by_column["pairs"] = cells.count(len(row.pairs.labels))
+        cell = cells.mean(value.interval.value)
+        by_column[value.measure.name] = cells.seen(cell, row.table.row.seen)
     return by_column
 
 

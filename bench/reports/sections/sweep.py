@@ -104,7 +104,11 @@ def _qualities(members: Sequence[Point], measure: str) -> Iterator[Row]:
         label = measure
         if system.changes:
             label = f"{measure}, {' '.join(system.changes)}"
-        yield Row(label, {str(point.depth): cells.mean(point.quality) for point in own})
+        yield Row(label, {str(point.depth): _quality(point) for point in own})
+
+
+def _quality(point: Point) -> Cell:
+    return cells.seen(cells.mean(point.quality), point.seen)
 
 
 def _time(point: Point) -> Cell:

@@ -126,7 +126,7 @@ def _table(dataset: Worths) -> Table:
 def _row(worth: Worth, dataset: Worths) -> Row:
     row = worth.row
     by_column = {
-        "quality": cells.measure(row.quality[dataset.measure]),
+        "quality": cells.seen(cells.measure(row.quality[dataset.measure]), row.seen),
         "search": cells.delta(worth.over_search),
         "fusion": cells.delta(worth.over_fusion),
         "hurt": cells.share(worth.hurt),

@@ -1,0 +1,22 @@
+"""What the marks of rows say that were measured on what their models were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bench.core.note import Code, Note
+from bench.core.wording import worded
+
+
+def training_notes(rows: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """Return a line per set of families, with the names of the rows that it marks. `rows` are
+    names with the families of the collection that a model of the row was trained on.
+    """
+    names: dict[str, dict[str, None]] = {}
+    for name, families in rows:
+        if families:
+            names.setdefault(", ".join(families), {})[name] = None
+    return [
+        f"{', '.join(own)}: {worded(Note(Code.TRAINED_ON, text=text))}"
+        for text, own in names.items()
+    ]
