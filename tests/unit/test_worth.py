@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from bench.quality import statistics
 from bench.records.rows import Row
 from bench.records.run import Run
 from bench.records.scores import score_writer
+from bench.reports.sections.worth import sentence
 from bench.rerankers.composed.base import ordered
 
 MEASURE = "nDCG@10"
@@ -201,3 +203,24 @@ def test_without_scores_of_two_first_stages_there_is_no_fusion() -> None:
     assert dataset is not None
     assert dataset.fusion is None
     assert dataset.rows[0].over_fusion is None
+
+
+@pytest.mark.parametrize(("p", "ending"), [(0.2, "cannot tell from nothing"), (0.01, "(p .010)")])
+def test_the_verdict_weighs_a_gain_against_a_fusion_without_a_reranker(
+    p: float, ending: str
+) -> None:
+    run = made([0.5] * 4, [0.4] * 4, [0.6] * 4)
+    rows = [row(run, "a", "first-stage"), row(run, "a", "good", "a-first-stage")]
+    dataset = worths(cast(Run, run), rows, MEASURE)
+    assert dataset is not None
+    (good,) = dataset.rows
+    alone = sentence(good)
+    assert "fused" not in alone
+    assert "another document" not in alone
+    changed = replace(good.row, first_changed=0.25)
+    over = replace(good.gain, mean=0.02, p=p)
+    text = sentence(replace(good, row=changed, over_fusion=over))
+    assert "another document is first for 25 %" in text
+    (part,) = [each for each in text.split("; ") if "fused without a reranker" in each]
+    assert "it gains +0.0200" in part
+    assert part.endswith(ending)

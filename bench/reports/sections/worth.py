@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.comparison.worth import Worth, Worths
 from bench.core.counting import counted, percent
+from bench.quality.statistics import ALPHA, Difference
 from bench.reports import cells, numbers
 from bench.reports.document import Block, Column, Heading, Paragraph, Row, Section, Strong, Table
 from bench.reports.names import device_of, name_of
@@ -50,8 +51,21 @@ def sentence(worth: Worth) -> str:
         prices.append(f"${numbers.dollars(worth.usd_per_point)} per 1,000 queries")
     if prices:
         parts.append(f"a point costs {' and '.join(prices)}")
+    if worth.row.first_changed is not None:
+        parts.append(f"another document is first for {percent(worth.row.first_changed)}")
+    if worth.over_fusion is not None:
+        parts.append(_over_fusion(worth.over_fusion))
     parts.append(f"it is the best choice on {percent(worth.best_in_halves)} of random halves")
     return "; ".join(parts)
+
+
+def _over_fusion(difference: Difference) -> str:
+    """Return whether a row is worth more than its first stages fused without a reranker."""
+    difference_text = numbers.tested(difference)
+    text = f"over the first stages fused without a reranker it gains {difference_text}"
+    if difference.p >= ALPHA:
+        return f"{text}, which these queries cannot tell from nothing"
+    return text
 
 
 def named(worth: Worth, dataset: Worths) -> str:
