@@ -3,14 +3,15 @@ time of a look-up.
 
     python benchmarks/pairs.py [1000000 5000000]
 
-Lists of 50 documents, 20 lists a file, as a run writes them. The cache is opened in a process of
-its own; the file system has its pages in memory.
+Lists of 50 documents, 20 lists a file, as a run writes them. The cache is opened twice, each time
+in a process of its own: the first one merges its files. The file system has its pages in memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ from bench.scoring.pairs import pair_keys
 
 LIST, LISTS = 50, 20
 LOOK_UPS = 1000
+UNIT = {"darwin": 1}.get(sys.platform, 2**10)
+"""Of `ru_maxrss`: bytes on macOS, KiB elsewhere."""
 FINGERPRINT = {"backend": "benchmark"}
 
 
@@ -61,21 +64,24 @@ def memory() -> int:
 def measure(folder: Path) -> dict[str, float]:
     """Open the cache of a folder, and look up lists that it has."""
     requests = [request(number) for number in range(LOOK_UPS)]
-    before, start = memory(), time.perf_counter()
+    before, start, used = memory(), time.perf_counter(), time.process_time()
     cache = ScoreCache(FINGERPRINT, root=folder, by_pair=True)
     assert cache.by_pair is not None
     table = cache.by_pair.table
     table.find(np.zeros((1, 2), dtype=np.uint64))
-    opened, after = time.perf_counter(), memory()
+    opened, after, processor = time.perf_counter(), memory(), time.process_time() - used
+    used = time.process_time()
     for candidates in requests:
         keys = pair_keys(candidates)
         assert keys is not None
-        table.scores(table.find(keys))
-    looked_up = time.perf_counter()
+        assert table.find(keys).is_complete
+    look_up = (time.process_time() - used) / LOOK_UPS
     return {
         "open": opened - start,
+        "processor": processor,
         "memory": after - before,
-        "look-up": (looked_up - opened) / LOOK_UPS,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT - before,
+        "look-up": look_up,
     }
 
 
@@ -92,15 +98,24 @@ def main() -> None:
     for pairs in arguments.pairs:
         with tempfile.TemporaryDirectory() as folder:
             fill(Path(folder), pairs)
-            size = sum(path.stat().st_size for path in Path(folder).rglob("*.npz"))
-            command = [sys.executable, __file__, "--measure", folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            figures = json.loads(done.stdout)
-        print(
-            f"{pairs:>10,} pairs: {size / 2**20:.0f} MiB on disk, opens in {figures['open']:.1f} s "
-            f"with {figures['memory'] / 2**20:.0f} MiB of memory, "
-            f"{1e3 * figures['look-up']:.2f} ms per list of {LIST}"
-        )
+            for time_of_opening in ("first", "again"):
+                command = [sys.executable, __file__, "--measure", folder]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                show(pairs, time_of_opening, Path(folder), json.loads(done.stdout))
+
+
+def show(pairs: int, time_of_opening: str, folder: Path, figures: dict[str, float]) -> None:
+    sizes = []
+    for ending in (".npz", ".merged"):
+        size = sum(path.stat().st_size for path in folder.rglob(f"*{ending}"))
+        sizes.append(f"{size / 2**20:.0f}")
+    print(
+        f"{pairs:>10,} pairs, {time_of_opening}: {' + '.join(sizes)} MiB on disk, opens in "
+        f"{figures['open']:.2f} s ({figures['processor']:.2f} of the processor) with "
+        f"{figures['memory'] / 2**20:.0f} MiB of memory (peak {figures['peak'] / 2**20:.0f}), "
+        f"{1e3 * figures['look-up']:.2f} ms of the processor per list of {LIST}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.contract.index_facts import IndexFacts
 from bench.core.long_array import LongArray
 from bench.core.note import Note
+from bench.core.numbering import numbers_of_names
 from bench.datasets.base import content_hash
 
 if TYPE_CHECKING:
@@ -80,15 +81,13 @@ class Compact(Mapping[str, QueryCandidates]):
     """
 
     def __init__(self, rankings: Iterable[tuple[str, QueryCandidates]] = ()) -> None:
-        numbers: dict[str, int] = {}
+        numbers = numbers_of_names()
         self._codes = LongArray("i")
         self._scores = LongArray("d")
         self._places: dict[str, int] = {}
         self._ends = array("q")
         for query_id, ranking in rankings:
-            self._codes.extend(
-                [numbers.setdefault(doc_id, len(numbers)) for doc_id in ranking.doc_ids]
-            )
+            self._codes.extend(map(numbers.__getitem__, ranking.doc_ids))
             self._scores.extend(ranking.scores)
             self._places[query_id] = len(self._places)
             self._ends.append(len(self._codes))
@@ -101,12 +100,12 @@ class Compact(Mapping[str, QueryCandidates]):
         import numpy as np
 
         rankings = cls()
-        numbers: dict[str, int] = {}
+        numbers = numbers_of_names()
         for block in blocks:
             translated = np.zeros(len(block.names), dtype=np.int32)
             used = np.flatnonzero(np.bincount(block.codes, minlength=len(block.names)))
             own = [block.names[code] for code in used.tolist()]
-            translated[used] = [numbers.setdefault(name, len(numbers)) for name in own]
+            translated[used] = list(map(numbers.__getitem__, own))
             before = len(rankings._codes)
             rankings._codes.add_bytes(translated[block.codes].tobytes())
             rankings._scores.add_bytes(block.scores.astype(np.float64, copy=False).tobytes())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar, overload
 
 Place = TypeVar("Place")
@@ -22,6 +22,9 @@ class LateSequence(Sequence[Item], Generic[Place, Item]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def __iter__(self) -> Iterator[Item]:
+        return map(self._item, self._places)
 
     @overload
     def __getitem__(self, at: int) -> Item: ...

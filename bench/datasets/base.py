@@ -166,9 +166,10 @@ def content_hash(rows: Iterable[Sequence[str]]) -> str:
     """
     digest = hashlib.sha256()
     for row in rows:
+        parts: list[bytes] = []
         for cell in row:
             data = cell.encode("utf-8", "surrogatepass")
-            digest.update(len(data).to_bytes(8, "big"))
-            digest.update(data)
-        digest.update(b"\xff")
+            parts.append(len(data).to_bytes(8, "big"))
+            parts.append(data)
+        digest.update(b"".join(parts) + b"\xff")
     return digest.hexdigest()[:16]

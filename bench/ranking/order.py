@@ -226,16 +226,34 @@ def strictly_falling(ordered: Sequence[float] | Scores) -> list[float]:
     beyond = np.abs(values) > SINGLE_MAX
     if not beyond.any() and (singles[1:] < singles[:-1]).all():
         return list(map(float, values))
-    steps = singles.copy()
-    with np.errstate(over="ignore"):  # a step below the lower end is lifted again
-        for i in range(1, len(steps)):
-            if steps[i] >= steps[i - 1]:
-                steps[i] = np.nextafter(steps[i - 1], np.float32(-np.inf))
+    # at a place of their order, each number of single precision is one below the next
+    orders = _order_of(singles)
+    places = np.arange(len(orders))
+    lowered = np.minimum.accumulate(orders + places) - places
+    # a step below the lower end is lifted again
+    lowered = np.maximum(lowered, _order_of(np.array([-np.inf], dtype=np.float32)))
+    steps = np.where(lowered == orders, singles, _single_of(lowered))
     _lift(steps)
     falling: list[float] = np.where(
         (steps == singles) & ~beyond, values, steps.astype(np.float64)
     ).tolist()
     return falling
+
+
+def _order_of(singles: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the place of each number in the order of single precision, that of 0 being 0."""
+    import numpy as np
+
+    bits = singles.view(np.int32).astype(np.int64)
+    return np.where(bits < 0, -(2**31) - bits, bits)
+
+
+def _single_of(orders: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the numbers of single precision at these places of their order."""
+    import numpy as np
+
+    bits = np.where(orders < 0, -(2**31) - orders, orders)
+    return bits.astype(np.int32).view(np.float32)
 
 
 def _lift(steps: NDArray[np.float32]) -> None:

@@ -13,12 +13,13 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import operator
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from bench.contract.candidates import QueryCandidates
 from bench.core.atomic import whole_file, write_atomically
@@ -26,6 +27,7 @@ from bench.core.errors import DataError
 from bench.core.printable import quoted
 from bench.datasets.lines import id_problem
 from bench.ranking import query_tables, trec_rows, trec_stretches
+from bench.ranking.members import Member, MemberWriter, Unmarked, members_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +84,12 @@ def read_pieces(
     documents.
     """
     counts = tally or Tally()
+    pieces: Iterator[pa.Table] | None = None
+    if only is not None:
+        pieces = _of_members(Path(path), frozenset(only), counts)
+    if pieces is not None:
+        yield from map(_with_ranks, pieces)
+        return
     for piece in _whole_queries(Path(path)):
         counts.documents += piece.num_rows
         counts.queries += _changes(piece["query"]) + 1
@@ -89,6 +97,39 @@ def read_pieces(
             piece = query_tables.of_queries(piece, "query", only)
         if piece.num_rows:
             yield _with_ranks(piece)
+
+
+def _of_members(path: Path, only: Set[str], counts: Tally) -> Iterator[pa.Table] | None:
+    """Return the rows of some queries of a run, piece by piece, and count all; None where the file
+    does not say where they are: it is of another writer, or of a version before.
+    """
+    wanted: list[Member] = []
+    queries = documents = 0
+    try:
+        for member in members_of(path):
+            queries += len(member.query_ids)
+            documents += member.documents
+            if not only.isdisjoint(member.query_ids):
+                wanted.append(member)
+    except (Unmarked, OSError):
+        return None
+    counts.queries += queries
+    counts.documents += documents
+    return _selected(path, wanted, only)
+
+
+def _selected(path: Path, wanted: Sequence[Member], only: Set[str]) -> Iterator[pa.Table]:
+    missing = set(only)
+    try:
+        for piece in trec_stretches.of_members(path, wanted):
+            rows = query_tables.of_queries(piece, "query", missing)
+            missing.difference_update(piece["query"].unique().to_pylist())
+            yield rows
+    except trec_stretches.Irregular:
+        # damaged: reading all of it says how
+        rows = query_tables.of_queries(_closely(path), "query", missing)
+        if rows.num_rows:
+            yield rows
 
 
 def _whole_queries(path: Path) -> Iterator[pa.Table]:
@@ -158,14 +199,23 @@ def run_writer(
     block ends well. As `write_run` otherwise.
     """
     _check_name(path, "tag", tag)
-    with whole_file(path) as file, _packed(path, file) as out:
+    with whole_file(path) as file:
+        packed: MemberWriter | None = None
+        if path.suffix == ".gz":
+            packed = MemberWriter(file)
 
         def write(rankings: Rankings) -> None:
             for query_id, ranking in rankings.items():
                 _check_name(path, "query id", query_id)
-                out.write(_text(_ranking_lines(path, query_id, ranking, tag)))
+                lines = _text(_ranking_lines(path, query_id, ranking, tag))
+                if packed is None:
+                    file.write(lines)
+                else:
+                    packed.write(query_id, lines, len(ranking))
 
         yield write
+        if packed is not None:
+            packed.end()
         if metadata is not None:
             write_atomically(metadata_path(path), _metadata_text(metadata).encode())
 
@@ -224,11 +274,34 @@ def _text(lines: Sequence[str]) -> bytes:
 def _ranking_lines(
     path: Path, query_id: str, ranking: Sequence[tuple[str, float]], tag: str
 ) -> list[str]:
-    lines: list[str] = []
+    doc_ids = [doc_id for doc_id, _ in ranking]
+    # a number of numpy would be written with its type
+    scores = [float(score) for _, score in ranking]
+    if not (_are_ids(doc_ids) and _are_falling(scores)):
+        _refuse_wrong(path, query_id, doc_ids, scores)
+    rows = enumerate(zip(doc_ids, scores, strict=True), 1)
+    return [f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}" for rank, (doc_id, score) in rows]
+
+
+def _are_ids(doc_ids: list[str]) -> bool:
+    """Return whether texts can all serve as ids, without a look at each of them."""
+    text = "\n".join(doc_ids)
+    return text.isascii() and "\0" not in text and text.split() == doc_ids
+
+
+def _are_falling(scores: Sequence[float]) -> bool:
+    """Return whether numbers are finite and each is below the one before it."""
+    if not all(map(operator.gt, scores, scores[1:])):
+        return False
+    return not scores or (math.isfinite(scores[0]) and math.isfinite(scores[-1]))
+
+
+def _refuse_wrong(
+    path: Path, query_id: str, doc_ids: Sequence[str], scores: Sequence[float]
+) -> None:
+    """Raise DataError for the first row that a run file cannot carry."""
     before: tuple[float, str] = (math.inf, "")
-    for rank, (doc_id, value) in enumerate(ranking, 1):
-        # a number of numpy would be written with its type
-        score = float(value)
+    for doc_id, score in zip(doc_ids, scores, strict=True):
         if problem := id_problem(doc_id):
             raise DataError(f"{path}: query '{query_id}': document id {quoted(doc_id)} {problem}")
         if not math.isfinite(score):
@@ -241,8 +314,6 @@ def _ranking_lines(
                 "score, then doc_id"
             )
         before = (score, doc_id)
-        lines.append(f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}")
-    return lines
 
 
 def _metadata_text(metadata: Mapping[str, Any]) -> str:
@@ -250,15 +321,3 @@ def _metadata_text(metadata: Mapping[str, Any]) -> str:
 
     plain = json.loads(json.dumps(metadata, default=str))
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
-
-
-@contextmanager
-def _packed(path: Path, file: BinaryIO) -> Iterator[BinaryIO | gzip.GzipFile]:
-    """Yield the file to write text to: gzipped where the path ends so, without name and time, so
-    that equal data give equal bytes.
-    """
-    if path.suffix != ".gz":
-        yield file
-        return
-    with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=6, mtime=0) as packed:
-        yield packed

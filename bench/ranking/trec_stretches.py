@@ -4,16 +4,18 @@ memory as rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.datasets import lines
-from bench.ranking import query_tables, trec_rows
+from bench.ranking import members, query_tables, trec_rows
 from bench.ranking.trec_order import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from bench.ranking.members import Member
 
 STRETCH = 2**23
 """Bytes of a file that are parsed at once: some 150,000 rows."""
@@ -30,7 +32,7 @@ def whole_queries(path: Path) -> Iterator[Rows]:
     for a kind of file that holds no lines.
     """
     seen: set[str] = set()
-    for table in query_tables.whole_queries(_tables(path), "query_id"):
+    for table in query_tables.whole_queries(_tables(_blocks(path)), "query_id"):
         yield _unseen(table, seen)
     if not seen:
         raise Irregular("no rows")
@@ -47,12 +49,12 @@ def _unseen(table: pa.Table, seen: set[str]) -> Rows:
     return rows
 
 
-def _tables(path: Path) -> Iterator[pa.Table]:
+def _tables(blocks: Iterable[bytes]) -> Iterator[pa.Table]:
     """Yield the columns of a file, block by block."""
     delimiter: str | None = None
     layout: Sequence[str] = ()
     first = b""
-    for block in _blocks(path):
+    for block in blocks:
         if not first:
             if block.startswith(trec_rows.UTF_16) or trec_rows.is_json(block):
                 raise Irregular("no plain rows")
@@ -97,8 +99,35 @@ def pieces(path: Path) -> Iterator[pa.Table]:
     """Yield query, document and score of a run as `write_run` writes it, some thousand rows at a
     time. Raises Irregular where anything about the file needs a closer look.
     """
-    for table in _tables(path):
+    return _of_three(_tables(_blocks(path)))
+
+
+def of_members(path: Path, wanted: Iterable[Member]) -> Iterator[pa.Table]:
+    """Yield the same of some members of a run file, each query whole."""
+    return _of_three(_tables(_unpacked(path, wanted)))
+
+
+def _of_three(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    for table in tables:
         if "score" not in table.column_names:
             raise Irregular("columns")
         columns = [table["query_id"], table["doc_id"], table["score"]]
         yield table.from_arrays(columns, ["query", "document", "score"])
+
+
+def _unpacked(path: Path, wanted: Iterable[Member]) -> Iterator[bytes]:
+    """Yield the lines of members, those of some together."""
+    texts: list[bytes] = []
+    size = 0
+    try:
+        for text in members.texts_of(path, wanted):
+            texts.append(text)
+            size += len(text)
+            if size >= STRETCH:
+                yield b"".join(texts)
+                texts = []
+                size = 0
+    except (members.Unmarked, OSError) as error:
+        raise Irregular("damage") from error
+    if texts:
+        yield b"".join(texts)

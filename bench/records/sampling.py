@@ -6,13 +6,19 @@ from collections.abc import Collection, Sequence
 
 SAMPLED = 2_000
 """Queries up to which nothing is left out."""
+SAMPLED_DOCUMENTS = 500_000
+"""Documents of the queries that are drawn, together."""
 
 
-def sampled(query_ids: Sequence[str], seed: int) -> Collection[str] | None:
-    """Return SAMPLED of the queries, drawn at random by the seed; None where there are no more."""
+def sampled(query_ids: Sequence[str], seed: int, documents: float) -> Collection[str] | None:
+    """Return SAMPLED of the queries, or fewer where they have more than SAMPLED_DOCUMENTS together,
+    drawn at random by the seed; None where there are no more. `documents` are those of a query, on
+    average.
+    """
     import numpy as np
 
     if len(query_ids) <= SAMPLED:
         return None
-    drawn = np.random.default_rng(seed).choice(len(query_ids), SAMPLED, replace=False)
+    count = max(1, min(SAMPLED, int(SAMPLED_DOCUMENTS / max(1.0, documents))))
+    drawn = np.random.default_rng(seed).choice(len(query_ids), count, replace=False)
     return frozenset([query_ids[place] for place in drawn.tolist()])

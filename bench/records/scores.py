@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 from bench.contract.candidates import Block, Compact, QueryCandidates
 from bench.core.atomic import whole_file
 from bench.core.errors import RecordError
+from bench.core.numbering import numbers_of_names
 from bench.ranking import query_tables
 from bench.records.cells import REPEAT
-from bench.records.tables import SCORES, STRETCH, path_of, stretches
+from bench.records.tables import SCORES, path_of, stretches
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
+TOGETHER = 2**14
+"""Rows that are written, and read, together: who looks for some queries reads little else."""
 WriteScores = Callable[[str, QueryCandidates], None]
 """Adds the scores of one query."""
 
@@ -33,7 +36,7 @@ def no_scores(query_id: str, scores: QueryCandidates) -> None:
 @contextmanager
 def score_writer(folder: Path, trial: str) -> Iterator[WriteScores]:
     """Yield a function that adds a query's scores to the file of a trial, which is there when the
-    block ends well. At most STRETCH rows and a query's are in memory at once.
+    block ends well. At most TOGETHER rows and a query's are in memory at once.
     """
     import pyarrow.parquet as pq
 
@@ -45,7 +48,7 @@ def score_writer(folder: Path, trial: str) -> Iterator[WriteScores]:
 
         def write(query_id: str, scores: QueryCandidates) -> None:
             rows.add(query_id, scores)
-            if len(rows) >= STRETCH:
+            if len(rows) >= TOGETHER:
                 writer.write_batch(rows.take())
 
         yield write
@@ -71,6 +74,7 @@ def _blocks(path: Path, only: Collection[str] | None) -> Iterator[Block]:
     """Yield the queries of a file, each whole, some rows of which are in memory at once."""
     tables = stretches(path, SCORES)
     if only is not None:
+        tables = stretches(path, SCORES, only=frozenset(only))
         tables = (query_tables.of_queries(rows, "query", only) for rows in tables)
     seen: set[str] = set()
     for rows in query_tables.whole_queries(tables, "query"):
@@ -113,10 +117,9 @@ class _Rows:
         return len(self._scores)
 
     def add(self, query_id: str, scores: QueryCandidates) -> None:
-        numbers = self._documents
         self._queries.extend([len(self._query_ids)] * len(scores.doc_ids))
         self._query_ids.append(query_id)
-        self._codes.extend([numbers.setdefault(name, len(numbers)) for name in scores.doc_ids])
+        self._codes.extend(map(self._documents.__getitem__, scores.doc_ids))
         self._scores.extend(scores.scores)
 
     def take(self) -> pa.RecordBatch:
@@ -135,7 +138,7 @@ class _Rows:
 
     def _clear(self) -> None:
         self._query_ids: list[str] = []
-        self._documents: dict[str, int] = {}
+        self._documents = numbers_of_names()
         self._queries, self._codes, self._scores = array("i"), array("i"), array("d")
 
 

@@ -4,7 +4,7 @@ held to their columns when they are read, since a run folder may come from anywh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from itertools import islice
@@ -22,6 +22,7 @@ from bench.records.cells import REPEAT, Column, are_sound, check_cells
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 STRETCH = 100_000
 """Rows of a table that are written and read together."""
@@ -292,13 +293,16 @@ def _read(path: Path, table: Table, version: int = 2) -> pa.Table:
     return pa.concat_tables(stretches(path, table, version))
 
 
-def stretches(path: Path, table: Table, version: int = 2) -> Iterator[pa.Table]:
-    """Yield one file, some rows at a time, its columns those of the table. Raises RecordError where
-    it cannot be read, or lacks a column, or a column holds what it cannot.
+def stretches(
+    path: Path, table: Table, version: int = 2, only: Set[str] | None = None
+) -> Iterator[pa.Table]:
+    """Yield one file, some rows at a time, its columns those of the table; parts of it without any
+    of the queries `only` may be left out. Raises RecordError where it cannot be read, or lacks a
+    column, or a column holds what it cannot.
     """
     import pyarrow as pa
 
-    for data in _batches_of(path):
+    for data in _batches_of(path, only):
         if version == 1:
             data = version_1.table(table.name, data)
         if not are_sound(data, table.columns):
@@ -312,9 +316,8 @@ def stretches(path: Path, table: Table, version: int = 2) -> Iterator[pa.Table]:
         yield pa.table(arrays, schema=table.schema)
 
 
-def _batches_of(path: Path) -> Iterator[pa.Table]:
-    """Yield the rows of a Parquet file, STRETCH of them at a time; no rows of one that has none."""
-    import pyarrow as pa
+def _batches_of(path: Path, only: Set[str] | None) -> Iterator[pa.Table]:
+    """Yield the rows of a Parquet file, some of them at a time; no rows of one that has none."""
     import pyarrow.parquet as pq
 
     try:
@@ -326,19 +329,35 @@ def _batches_of(path: Path) -> Iterator[pa.Table]:
             rows = 0
             if not expected:
                 yield schema.empty_table()
-            for batch in file.iter_batches(STRETCH):
-                data = pa.Table.from_batches([batch]).replace_schema_metadata(None)
+            for part in _parts_of(file, only):
+                data = part.replace_schema_metadata(None)
                 # cells of damaged pages are seen to be wrong only when they are looked at
                 data.validate(full=True)
                 rows += data.num_rows
                 yield data
-            if rows != expected:
+            if only is None and rows != expected:
                 raise ValueError(f"it holds {rows} rows and says {expected}")
     except (MemoryError, ImportError):
         raise
     except Exception as error:  # pyarrow raises many kinds over damaged files
         reason = str(error).partition("\n")[0][:200]
         raise RecordError(f"{path}: cannot be read: {reason or type(error).__name__}") from error
+
+
+def _parts_of(file: pq.ParquetFile, only: Set[str] | None) -> Iterator[pa.Table]:
+    """Yield the rows of a file, STRETCH of them at a time; of some queries the row groups that have
+    any of them.
+    """
+    import pyarrow as pa
+
+    if only is None:
+        for batch in file.iter_batches(STRETCH):
+            yield pa.Table.from_batches([batch])
+        return
+    for group in range(file.num_row_groups):
+        names = file.read_row_group(group, columns=["query"])["query"].unique()
+        if not only.isdisjoint(names.to_pylist()):
+            yield file.read_row_group(group)
 
 
 def _cast(path: Path, name: str, column: Column, cells: Any) -> Any:

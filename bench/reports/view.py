@@ -114,7 +114,9 @@ class View:
         for row in finding.members:
             if finding.measure in row.quality:
                 values = self.run.values(row.trial.id, finding.measure)
-                return sampled(list(values), self.run.seed)
+                counts = self.run.records[row.trial.id].counts
+                documents = counts.pairs / max(1, counts.queries)
+                return sampled(list(values), self.run.seed, documents)
         return None
 
     def drawn_from(self, group: GroupKey) -> str:

@@ -208,10 +208,10 @@ class Bought:
             if adds:
                 self._lists.add(key)
             return request
-        unknown = (self._pairs.table.find(keys) == ABSENT).nonzero()[0].tolist()
+        unknown = (self._pairs.table.find(keys).slots == ABSENT).nonzero()[0].tolist()
         if adds and unknown:
             new = keys[unknown]
-            self._pairs.add({key: new}, {key: new[:, 0] * 0.0}, 0)
+            self._pairs.add({key: new}, {key: new[:, 0] * 0.0}, 0, {})
         if not unknown:
             return None
         return part_of_list(request, unknown)

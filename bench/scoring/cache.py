@@ -9,7 +9,11 @@ when they are first asked for. Each file is written under a temporary name, sync
 kill leaves whole chunks only. Where two files hold the same texts, as after `--fresh` with other
 chunks, the scores of the newer file count: each says when it was written.
 
-Nothing in the cache is ever deleted. A damaged file is renamed, so that its requests are scored
+Of many files the pairs are merged into one, sorted by key, so that millions of pairs open at once
+and stay on the disk (merged_pairs.py). The chunk files stay next to it: where it is damaged, they
+are read and merged again.
+
+No score in the cache is ever deleted. A damaged file is renamed, so that its requests are scored
 again; a file that cannot be opened (permissions, too many open files, a stale mount) may be whole
 and stays as it is; where nothing can be written, scores are used and not kept. `problems` says
 which of it happened.
@@ -18,33 +22,31 @@ which of it happened.
 from __future__ import annotations
 
 import json
-import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from bench.contract.identity import Fields
 from bench.contract.scored import Amounts
-from bench.core.atomic import write_atomically
-from bench.core.cache_dir import cache_dir, make_folder, set_aside
+from bench.core.cache_dir import cache_dir
 from bench.core.digest import digest_of
-from bench.core.errors import BenchError
-from bench.core.note import Code, Note, note
+from bench.core.note import Note
 from bench.core.redaction import redacted
 from bench.datasets.base import content_hash
 from bench.scoring import chunk_file
+from bench.scoring.cache_folder import CacheFolder
 from bench.scoring.chunk_file import Chunk
-from bench.scoring.entry_pairs import EntryPairs
+from bench.scoring.entry_pairs import NO_COST, Cost, EntryPairs, add_amounts
 
 if TYPE_CHECKING:
     from bench.contract.request import CandidateList, Scores
-    from bench.scoring.pairs import Keys, Slots
+    from bench.scoring.merged_folder import MergedFolder
+    from bench.scoring.pairs import Keys
 
 LAYOUT = 1
 _CHECKSUM = "checksum"
 _CHUNK, _PAIRS = ".npz", ".pairs"
-Content = TypeVar("Content")
 _DESCRIBED = {"backend", "identity", "facts"}
 
 
@@ -63,12 +65,6 @@ class ScoreCache:
     them.
     """
 
-    _damaged = 0
-    _impossible = 0
-    _unreadable = 0
-    _reason = ""
-    _unwritable = ""
-
     def __init__(
         self,
         fingerprint: Fields,
@@ -83,16 +79,19 @@ class ScoreCache:
         """
         fields = {"layout": LAYOUT, **fingerprint}
         self.folder = (root or cache_dir("scores")) / digest_of(fields)[:20]
+        self._files = CacheFolder(self.folder)
         self._fingerprint = json.dumps(redacted(fields), sort_keys=True, default=str)
         self._written: dict[str, int] = {}
         self._scores: dict[str, Scores] = {}
-        self._usage: dict[str, tuple[Amounts, Amounts]] = {}
-        """By key: its share of what is known of a chunk alone, and what it cost by itself, where
-        that is known.
-        """
+        self._costs: dict[str, Cost] = {}
+        """By key, of what counts by list."""
         self.by_pair: EntryPairs | None = None
+        self._merged: MergedFolder | None = None
         if by_pair:
-            self.by_pair = EntryPairs()
+            from bench.scoring.merged_folder import MergedFolder
+
+            self._merged = MergedFolder(self._files, since, self._read_again)
+            self.by_pair = self._merged.pairs
         self._learned: dict[str, Keys] = {}
         self._since = since
         self._names: set[str] = set()
@@ -122,14 +121,14 @@ class ScoreCache:
     def learn(self, key: str, pairs: Keys) -> None:
         """Let the entry of a list count by pair from now on: these are its pairs."""
         if self.by_pair is not None:
-            self.by_pair.add({key: pairs}, {key: self._scores.pop(key)}, self._written[key])
+            self._take_pairs(self.by_pair, {key: pairs})
             self._learned[key] = pairs
 
     def keep_learned(self) -> None:
         """Write which pairs the entries are of that are known by now."""
         if self._learned:
             name = f"{content_hash([tuple(self._learned)])}{_PAIRS}"
-            self._write(name, chunk_file.encode_pairs(self._learned))
+            self._files.write(name, chunk_file.encode_pairs(self._learned))
             self._learned = {}
 
     @property
@@ -153,59 +152,21 @@ class ScoreCache:
     @property
     def problems(self) -> list[Note]:
         """What was wrong with the cache, with counts."""
-        notes = []
-        if self._damaged:
-            notes.append(note(Code.CACHE_DAMAGED, self._damaged))
-        if self._unreadable:
-            notes.append(note(Code.CACHE_UNREADABLE, self._unreadable, text=self._reason))
-        elif self._reason:
-            notes.append(note(Code.CACHE_CLOSED, text=self._reason))
-        if self._impossible:
-            notes.append(note(Code.CACHE_IMPOSSIBLE, self._impossible))
-        if self._unwritable:
-            notes.append(note(Code.CACHE_NOT_KEPT, text=self._unwritable))
-        # a run keeps these notes: they name no place of this machine
-        return [
-            problem.at(f"score cache {self.folder.parent.name}/{self.folder.name}")
-            for problem in notes
-        ]
+        return self._files.problems
 
     def usage(self, keys: Iterable[str]) -> Amounts:
-        """Return what the requests with these keys, each once, cost when they were scored. What is
-        known of a chunk alone is spread over it.
+        """Return what the requests with these keys, which count by list, cost when they were
+        scored, each once. What is known of a chunk alone is spread over it.
         """
         total: Amounts = {}
         for key in dict.fromkeys(keys):
-            for part in self._usage.get(key, ()):
-                _add(total, part)
-        return total
-
-    def usage_of_pairs(self, slots: Slots) -> Amounts:
-        """Return what these pairs, each once, cost when they were scored: of an entry of which some
-        are not among them, its share by the number of pairs.
-        """
-        total: Amounts = {}
-        if self.by_pair is None:
-            return total
-        for key, share in self.by_pair.shares(slots):
-            for part in self._usage[key]:
-                _add(total, part, share)
-        return total
-
-    def own_usage_of_pairs(self, slots: Slots) -> Amounts:
-        """Return the same of what requests cost by themselves; empty where it is known of whole
-        chunks only.
-        """
-        total: Amounts = {}
-        if self.by_pair is None:
-            return total
-        for key, share in self.by_pair.shares(slots):
-            _add(total, self.own_usage(key), share)
+            for part in self._costs.get(key, NO_COST):
+                add_amounts(total, part)
         return total
 
     def own_usage(self, key: str) -> Amounts:
         """Return what this request cost by itself; empty where it is known of whole chunks only."""
-        return self._usage.get(key, ({}, {}))[1]
+        return self._costs.get(key, NO_COST).own
 
     def describe(self, description: Fields) -> None:
         """Keep what the reranker says it loaded, and the fingerprint in plain text, next to the
@@ -214,8 +175,8 @@ class ScoreCache:
         plain = redacted(json.loads(json.dumps(dict(description), sort_keys=True, default=str)))
         if plain == self.description:
             return
-        self._write("fingerprint.json", self._fingerprint.encode())
-        self._write(
+        self._files.write("fingerprint.json", self._fingerprint.encode())
+        self._files.write(
             "description.json",
             json.dumps({**plain, _CHECKSUM: _checksum(plain)}, sort_keys=True).encode(),
         )
@@ -249,130 +210,72 @@ class ScoreCache:
             return None
         name = f"{content_hash([tuple(scores)])}{_CHUNK}"
         self._names.add(name)
-        return self._write(name, chunk_file.encode(chunk))
+        return self._files.write(name, chunk_file.encode(chunk))
 
     def _take(self, chunk: Chunk, written: int) -> None:
         """Use the scores of a chunk, but for those of which a newer one is known."""
         newer = [key for key in chunk.scores if written >= self._written.get(key, 0)]
         self._written.update(dict.fromkeys(newer, written))
-        self._usage.update({key: (chunk.share, chunk.own.get(key, {})) for key in newer})
-        if self.by_pair is None:
-            self._scores.update({key: chunk.scores[key] for key in newer})
-            return
+        costs = {key: Cost(chunk.share, chunk.own.get(key, {})) for key in newer}
+        pairs: dict[str, Keys] = {}
+        if self.by_pair is not None:
+            pairs = {key: chunk.pairs[key] for key in newer if key in chunk.pairs}
+            self.by_pair.add(pairs, chunk.scores, written, costs)
         for key in newer:
-            if key in chunk.pairs:
+            if key in pairs:
                 self._scores.pop(key, None)
+                self._costs.pop(key, None)
             else:
                 self._scores[key] = chunk.scores[key]
-        pairs = {key: chunk.pairs[key] for key in newer if key in chunk.pairs}
-        self.by_pair.add(pairs, chunk.scores, written)
-
-    def _write(self, name: str, data: bytes) -> Path | None:
-        path = self.folder / name
-        try:
-            make_folder(self.folder)
-            if path.is_dir():
-                set_aside(path)
-            write_atomically(path, data)
-        except (BenchError, OSError) as error:
-            self._unwritable = self._unwritable or _reason_of(error)
-            return None
-        return path
+                self._costs[key] = costs[key]
 
     def read(self) -> None:
         """Read the files that are new since this was last called. `problems` are those of the
         files read now.
         """
-        self._damaged = self._impossible = self._unreadable = 0
-        self._reason = ""
-        for path, chunk in self._decoded(_CHUNK, chunk_file.decode):
-            self._impossible += chunk.impossible
+        self._files.forget_problems()
+        self._read_chunks()
+        if self.by_pair is not None:
+            names = [entry.name for entry in self._files.entries(_PAIRS)]
+            new = [name for name in names if name not in self._names]
+            for path, pairs in self._files.decoded(new, chunk_file.decode_pairs):
+                self._names.add(path.name)
+                self._take_pairs(self.by_pair, pairs)
+
+    def _read_chunks(self) -> None:
+        entries = self._files.entries(_CHUNK)
+        if self._merged is not None:
+            self._names |= self._merged.read(entries)
+        new = [entry.name for entry in entries if entry.name not in self._names]
+        for path, chunk in self._files.decoded(new, chunk_file.decode):
+            self._names.add(path.name)
+            self._files.impossible += chunk.impossible
             written = chunk.written or _changed(path)
+            if self._merged is not None and self._merged.take(path.name, written, chunk):
+                continue
             if written >= self._since:
                 self._take(chunk, written)
-        if self.by_pair is not None:
-            for _, pairs in self._decoded(_PAIRS, chunk_file.decode_pairs):
-                self._take_pairs(self.by_pair, pairs)
+        if self._merged is not None:
+            for written, chunk in self._merged.rest():
+                if written >= self._since:
+                    self._take(chunk, written)
+
+    def _read_again(self, names: set[str]) -> None:
+        """Read chunk files that were known by a file of merged pairs."""
+        self._names -= names
+        self._read_chunks()
 
     def _take_pairs(self, by_pair: EntryPairs, pairs: Mapping[str, Keys]) -> None:
         """Let the entries of these lists count by pair, where their lengths are right."""
         for key, keys in pairs.items():
             if key in self._scores and len(self._scores[key]) == len(keys):
-                by_pair.add({key: keys}, {key: self._scores.pop(key)}, self._written[key])
-
-    def _decoded(
-        self, ending: str, decode: Callable[[bytes], Content]
-    ) -> Iterator[tuple[Path, Content]]:
-        """Yield the new files with this ending and what they hold."""
-        for path in self._files(ending):
-            if path.name in self._names:
-                continue
-            try:
-                content = decode(_bytes_of(path))
-            except FileNotFoundError:  # another process took it away
-                continue
-            except OSError as error:
-                self._unreadable += 1
-                self._reason = self._reason or _reason_of(error)
-                continue
-            except chunk_file.DamagedFile:
-                self._set_aside(path)
-                continue
-            self._names.add(path.name)
-            yield path, content
-
-    def _files(self, ending: str) -> Iterator[Path]:
-        """Yield the files with this ending by name: which of two scores is the newer one is decided
-        as they are read.
-        """
-        try:
-            paths = list(self.folder.glob(f"*{ending}"))
-            if not paths:
-                # glob is silent about a folder that may not be listed
-                next(self.folder.iterdir(), None)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self._reason = _reason_of(error)
-            return
-        yield from sorted(paths)
-
-    def _set_aside(self, path: Path) -> None:
-        try:
-            set_aside(path)
-            self._damaged += 1
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self._unreadable += 1
-            self._reason = self._reason or f"damaged, and not to be renamed: {_reason_of(error)}"
-
-
-def _add(total: Amounts, amounts: Amounts, share: float = 1.0) -> None:
-    """Add a share of some amounts to a total."""
-    for name, value in amounts.items():
-        total[name] = total.get(name, 0.0) + share * value
-
-
-def _reason_of(error: BaseException) -> str:
-    """Return what the system said, without the path."""
-    cause = error.__cause__ or error
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return type(cause).__name__
+                scores = {key: self._scores.pop(key)}
+                costs = {key: self._costs.pop(key, NO_COST)}
+                by_pair.add({key: keys}, scores, self._written[key], costs)
 
 
 def _checksum(description: Fields) -> str:
     return digest_of(description)[:16]
-
-
-def _bytes_of(path: Path) -> bytes:
-    """Return the bytes of a regular file. Anything else by that name, such as a folder or a pipe,
-    has none and counts as damaged.
-    """
-    if not stat.S_ISREG(path.stat().st_mode):
-        return b""
-    return path.read_bytes()
 
 
 def _changed(path: Path) -> int:

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from bench.contract.identity import Fields
 from bench.contract.request import CandidateList, picked
-from bench.contract.scored import PairCounts, Scored, added
+from bench.contract.scored import Amounts, PairCounts, Scored, added
 from bench.contract.stage import Reranker
 from bench.core.digest import digest_of
 from bench.scoring.cache import ScoreCache, request_key
-from bench.scoring.entry_pairs import EntryPairs
-from bench.scoring.pairs import ABSENT, pair_keys, query_digest
+from bench.scoring.entry_pairs import EntryPairs, PairCosts
+from bench.scoring.pairs import ABSENT, PairRows, no_rows, pair_keys, query_digest
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
-    from bench.scoring.pairs import Keys, Slots
+    from bench.scoring.pairs import Keys
 
 LARGEST = 10_000_000
 """Scores of several identities that a run has in memory at once."""
+LATEST = 2**62
 
 
 def shares_pairs(reranker: Reranker) -> bool:
@@ -82,14 +83,22 @@ class KnownScores:
         self._merges_calls = reranker.merges_calls
         self._list_keys: dict[str, str] = {}
         """Query id -> key of the cache, of requests that count by list."""
-        self._slots: dict[str, Slots] = {}
-        """Query id -> where its scores are, of those that count by pair and are complete."""
+        self._written: dict[str, int] = {}
+        """Query id -> when the oldest of its scores was written, of requests that count by pair and
+        are complete.
+        """
+        self._latest = ("", no_rows(0))
+        """The query of that kind that was completed last, with the rows of its pairs."""
         self._open: dict[str, Keys] = {}
         """Query id -> its pairs, of those that are not complete."""
-        self._shared: list[Slots] = []
         self._asked: dict[str, str] = {}
         self.pairs: dict[str, Keys] = {}
         """Key of a list that is asked -> its pairs, where these count."""
+        self._entries = cache.by_pair or EntryPairs()
+        self._used = PairCosts(self._entries)
+        self._shared = PairCosts(self._entries)
+        self._shared_pairs = 0
+        self._own_usage: dict[str, Amounts] = {}
 
     def topic(self, request: CandidateList) -> str:
         """Return what requests have in common of which one may answer a part of the other."""
@@ -121,13 +130,13 @@ class KnownScores:
             keys = pair_keys(request)
         if by_pair is None or keys is None:
             return self._missing_by_list(request)
-        slots = self._found(by_pair, request, keys)
-        unknown = [place for place, slot in enumerate(slots.tolist()) if slot == ABSENT]
-        if not self._merges_calls and (unknown or len(list(by_pair.shares(slots))) > 1):
+        rows = self._rows(by_pair, request, keys)
+        unknown = (rows.slots == ABSENT).nonzero()[0].tolist()
+        if not self._merges_calls and (unknown or len(set(rows.entries.tolist())) > 1):
             # scores of one request hold for any part of it, and not next to those of another
             unknown = list(range(len(keys)))
         if not unknown:
-            self._complete(by_pair, request.query_id, slots)
+            self._complete(request.query_id, rows)
             return None
         self._open[request.query_id] = keys
         rest = part_of_list(request, unknown)
@@ -137,47 +146,41 @@ class KnownScores:
         return rest
 
     def scores(self, query_id: str) -> Scores | None:
-        """Return the scores of a request; None where the cache does not have them."""
+        """Return the scores of a request; None where the cache does not have them. Of one that is
+        answered by pair, those that `missing` has found just before, or that were asked since.
+        """
         by_pair = self.cache.by_pair
         if by_pair is None or query_id in self._list_keys:
             return self.cache.get(self._list_keys[query_id])
         if query_id in self._open:
-            slots = by_pair.table.find(self._open[query_id])
-            if (slots == ABSENT).any():
+            rows = by_pair.table.find(self._open[query_id])
+            if not rows.is_complete:
                 return None
             del self._open[query_id]
-            self._complete(by_pair, query_id, slots)
-        return by_pair.table.scores(self._slots[query_id])
+            self._complete(query_id, rows)
+        latest, rows = self._latest
+        if latest != query_id:
+            return None
+        return rows.scores
 
     def is_since(self, query_id: str, began: int) -> bool:
         """Return whether all scores of a complete query were written at this time or later."""
         if query_id in self._list_keys:
             return self.cache.written(self._list_keys[query_id]) >= began
-        by_pair = self.cache.by_pair
-        if by_pair is None or query_id not in self._slots:
-            return False
-        shares = by_pair.shares(self._slots[query_id])
-        return all(self.cache.written(key) >= began for key, _ in shares)
+        return self._written.get(query_id, -1) >= began
 
     def add_cost(self, result: Scored) -> None:
         """Add what the scores of the pass cost when they were bought."""
-        import numpy as np
-
         cache = self.cache
         result.usage = cache.usage(self._list_keys.values())
         for query_id, key in self._list_keys.items():
             if own := cache.own_usage(key):
                 result.usage_by_query[query_id] = own
-        if self._slots:
-            together = cache.usage_of_pairs(np.concatenate(list(self._slots.values())))
-            result.usage = added(result.usage, together)
-        for query_id, slots in self._slots.items():
-            if own := cache.own_usage_of_pairs(slots):
-                result.usage_by_query[query_id] = own
-        if self._shared:
-            shared = np.concatenate(self._shared)
-            result.pairs += PairCounts(shared=len(shared))
-            result.shared_usage = cache.usage_of_pairs(shared)
+        result.usage = added(result.usage, self._used.total())
+        result.usage_by_query |= self._own_usage
+        if self._shared_pairs:
+            result.pairs += PairCounts(shared=self._shared_pairs)
+            result.shared_usage = self._shared.total()
 
     def _missing_by_list(self, request: CandidateList) -> CandidateList | None:
         key = self._list_keys.get(request.query_id) or self._key(request)
@@ -187,25 +190,29 @@ class KnownScores:
             return request
         return None
 
-    def _found(self, by_pair: EntryPairs, request: CandidateList, keys: Keys) -> Slots:
-        """Return where the pairs are, those of an entry that was kept by its list among them."""
-        slots = by_pair.table.find(keys)
-        if (slots != ABSENT).all() or not self.cache.has_lists:
-            return slots
+    def _rows(self, by_pair: EntryPairs, request: CandidateList, keys: Keys) -> PairRows:
+        """Return the rows of the pairs, those of an entry that was kept by its list among them."""
+        rows = by_pair.table.find(keys)
+        if rows.is_complete or not self.cache.has_lists:
+            return rows
         key = self._key(request)
         scores = self.cache.get(key)
         if scores is None or len(scores) != len(keys):
-            return slots
+            return rows
         self.cache.learn(key, keys)
         return by_pair.table.find(keys)
 
-    def _complete(self, by_pair: EntryPairs, query_id: str, slots: Slots) -> None:
-        import numpy as np
-
-        self._slots[query_id] = slots.astype(np.int32)
-        before = by_pair.table.count_once(slots)
-        if len(before):
-            self._shared.append(before)
+    def _complete(self, query_id: str, rows: PairRows) -> None:
+        """Take down what a query's pairs cost, and which of them were asked for before."""
+        self._latest = (query_id, rows)
+        self._written[query_id] = int(rows.written.min(initial=LATEST))
+        before = self._entries.asked_before(rows)
+        self._shared_pairs += len(before.slots)
+        self._used.add(rows)
+        self._shared.add(before)
+        own = self._used.own_of(rows)
+        if own:
+            self._own_usage[query_id] = own
 
 
 def part_of_list(request: CandidateList, places: Sequence[int]) -> CandidateList:

@@ -19,8 +19,7 @@ from bench.core.errors import RecordError
 from bench.datasets.base import Dataset
 from bench.ranking.trec import write_run
 from bench.records.run import Run
-from bench.records.scores import read_scores, score_writer
-from bench.records.tables import STRETCH
+from bench.records.scores import TOGETHER, read_scores, score_writer
 from bench.rerankers.base import Description, PointwiseReranker
 from bench.retrieval.base import BaseFirstStage
 
@@ -148,7 +147,7 @@ class Broken(Strange):
 
 
 def test_scores_are_written_in_stretches(tmp_path: Path) -> None:
-    size, count = 999, 2 * STRETCH // 999 + 3
+    size, count = 999, 2 * TOGETHER // 999 + 3
     given = {
         f"q{number}": QueryCandidates(
             tuple(f"d{number * 7 + place}" for place in range(size)),

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.contract.request import CandidateList
-from bench.scoring.entry_pairs import EntryPairs
-from bench.scoring.pairs import ABSENT, PairTable, pair_keys
+from bench.scoring.entry_pairs import Cost, EntryPairs, Marks, PairCosts
+from bench.scoring.pairs import ABSENT, SLOT_BITS, PairTable, pair_keys
 
 PAIRS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=4)
 ENTRIES = st.lists(st.tuples(st.integers(0, 3), PAIRS), max_size=12)
@@ -41,31 +41,49 @@ def test_the_table_answers_as_a_dictionary_does(
         if number in looks:
             table.find(keys([(0, 0)]))
     everything = [(high, low) for high in range(4) for low in range(4)]
-    slots = table.find(keys(everything))
-    for pair, slot in zip(everything, slots.tolist(), strict=True):
+    rows = table.find(keys(everything))
+    found = zip(everything, rows.slots.tolist(), rows.scores.tolist(), strict=True)
+    for pair, slot, own in found:
         if pair not in known:
             assert slot == ABSENT
         else:
-            assert table.scores(np.array([slot])).tolist() == [known[pair][1]]
+            assert own == known[pair][1]
 
 
-def test_pairs_that_were_counted_before_are_named_once() -> None:
+def test_pairs_that_were_asked_for_before_are_named_once() -> None:
     entries = EntryPairs()
-    entries.add({"a": keys([(1, 1), (2, 2), (3, 3)])}, {"a": np.zeros(3)}, 1)
+    entries.add({"a": keys([(1, 1), (2, 2), (3, 3)])}, {"a": np.zeros(3)}, 1, {})
     first = entries.table.find(keys([(1, 1), (2, 2)]))
-    assert entries.table.count_once(first).tolist() == []
+    assert entries.asked_before(first).slots.tolist() == []
     again = entries.table.find(keys([(2, 2), (3, 3), (2, 2)]))
-    assert entries.table.count_once(again).tolist() == [first[1]]
+    assert entries.asked_before(again).slots.tolist() == [first.slots[1]]
 
 
-def test_an_entry_has_a_share_by_its_different_pairs() -> None:
+def test_an_entry_costs_its_share_by_its_different_pairs() -> None:
     entries = EntryPairs()
     scores = {"a": np.zeros(3), "b": np.zeros(2)}
-    entries.add({"a": keys([(1, 1), (2, 2), (1, 1)]), "b": keys([(4, 4), (5, 5)])}, scores, 1)
+    pairs = {"a": keys([(1, 1), (2, 2), (1, 1)]), "b": keys([(4, 4), (5, 5)])}
+    costs = {"a": Cost({"tokens": 6.0}, {}), "b": Cost({"tokens": 1.0}, {"calls": 2.0})}
+    entries.add(pairs, scores, 1, costs)
     find = entries.table.find
-    assert list(entries.shares(find(keys([(5, 5), (1, 1)])))) == [("b", 0.5), ("a", 0.5)]
-    whole = find(keys([(1, 1), (2, 2), (1, 1)]))
-    assert list(entries.shares(whole)) == [("a", 1.0)]
+    some = find(keys([(5, 5), (1, 1)]))
+    used = PairCosts(entries)
+    used.add(some)
+    assert used.total() == {"tokens": 3.5, "calls": 1.0}
+    assert used.own_of(some) == {"calls": 1.0}
+    used.add(find(keys([(1, 1), (2, 2), (1, 1)])))
+    assert used.total() == {"tokens": 6.5, "calls": 1.0}, "a pair counts once"
+
+
+@given(st.lists(st.sets(st.integers(0, 200)), max_size=6))
+def test_marks_are_a_set(additions: list[set[int]]) -> None:
+    marks = Marks()
+    known: set[int] = set()
+    for places in additions:
+        slots = np.array(sorted(places), dtype=np.int64) + (np.arange(len(places)) % 2 << SLOT_BITS)
+        expected = [slot not in known for slot in slots.tolist()]
+        assert marks.add(slots).tolist() == expected
+        known.update(slots.tolist())
 
 
 def request(query: str, *docs: str) -> CandidateList:

@@ -4,6 +4,7 @@ ir_measures' providers.
 
 from __future__ import annotations
 
+import gzip
 import itertools
 from decimal import Decimal
 from fractions import Fraction
@@ -20,8 +21,9 @@ from hypothesis import strategies as st
 
 from bench.core.errors import DataError
 from bench.quality.measures import evaluate
+from bench.ranking import members
 from bench.ranking.order import SINGLE_MAX, as_scores, count_ties, rank, strictly_falling
-from bench.ranking.trec import read_pieces, write_run
+from bench.ranking.trec import Tally, read_pieces, write_run
 from tests.support.agreement import PRINTED
 
 IDS = st.lists(
@@ -220,3 +222,53 @@ def test_a_run_that_needs_a_closer_look_half_way_is_read_once(tmp_path: Path) ->
     path.write_text("".join(rows) + "last Q0 d1 1 no-number a\n")
     with pytest.raises(DataError, match=r"a\.run:60001: "):
         list(read_pieces(path))
+
+
+def test_a_packed_run_is_read_in_part_and_as_any_gzip_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.gz"
+    rankings = {
+        f"q{number}": [(f"d{number}-{place:04d}", 1000.5 - place) for place in range(900)]
+        for number in range(20)
+    }
+    write_run(path, rankings, "tag")
+    content = path.read_bytes()
+    assert content.count(b"\x1f\x8b\x08\x04") > 3, "members of some queries each"
+    lines = gzip.decompress(content).decode().splitlines()
+    assert len(lines) == 20 * 900
+    assert lines[900] == "q1 Q0 d1-0000 1 1000.5 tag"
+    tally = Tally()
+    rows = pd.concat(list(read_pieces(path, {"q3", "q17"}, tally)), ignore_index=True)
+    assert (tally.queries, tally.documents) == (20, 18_000)
+    assert rows["query"].tolist() == ["q3"] * 900 + ["q17"] * 900
+    assert rows["document"].tolist() == [
+        name for query in ("q3", "q17") for name, _ in rankings[query]
+    ]
+    assert rows["rank"].tolist() == [*range(1, 901)] * 2
+    # written by something else: all of it is read
+    path.write_bytes(gzip.compress(gzip.decompress(content)))
+    again = pd.concat(list(read_pieces(path, {"q3", "q17"}, tally := Tally())), ignore_index=True)
+    assert (tally.queries, tally.documents) == (20, 18_000)
+    assert again["document"].tolist() == rows["document"].tolist()
+
+
+def test_a_flip_of_a_bit_of_a_packed_run_is_seen_or_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "run.gz"
+    write_run(path, {f"q{number}": [("d1", 2.0), ("d0", 1.0)] for number in range(2)}, "tag")
+    content = path.read_bytes()
+    [member] = members.members_of(path)
+    [text] = members.texts_of(path, [member])
+    assert (member.query_ids, member.documents) == (["q0", "q1"], 4)
+    damaged = 0
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        try:
+            assert list(members.members_of(path)) == [member]
+            assert list(members.texts_of(path, [member])) == [text]
+        except members.Unmarked:
+            damaged += 1
+    assert damaged > 7 * len(content), "all but what gzip itself lets pass"
+    path.write_bytes(content[:-8] + bytes(4) + content[-4:])
+    with pytest.raises(DataError):
+        list(read_pieces(path, {"q1"}))

@@ -257,7 +257,7 @@ def test_on_a_full_disk_scores_are_used_and_the_loss_is_said(
         except OSError as error:
             raise BenchError(f"{path}: cannot be written: {error.strerror}") from error
 
-    monkeypatch.setattr("bench.scoring.cache.write_atomically", full)
+    monkeypatch.setattr("bench.scoring.cache_folder.write_atomically", full)
     notes: list[Note] = []
     assert scored(notes).computed_queries == 8
     assert len(notes) == 1

@@ -127,7 +127,8 @@ class OracleReranker(FixedReranker):
         if self._qrels is None:
             raise RerankerError("the oracle has no judgments: bind() comes before rerank()")
         grades: Mapping[str, int] = self._qrels.get(request.query_id, {})
-        return sorted(range(len(request.doc_ids)), key=lambda i: -grades.get(request.doc_ids[i], 0))
+        falling = [-grades.get(doc_id, 0) for doc_id in request.doc_ids]
+        return sorted(range(len(falling)), key=falling.__getitem__)
 
 
 class RunFileOptions(RerankerOptions):
