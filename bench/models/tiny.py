@@ -399,7 +399,9 @@ def quiet() -> Any:
 def _save(folder: Path, kind: Any, config: Any, tokenizer: Any, seed: int) -> Path:
     import torch
 
-    with quiet(), torch.random.fork_rng(devices=[]):
+    from bench.models.saving import saving
+
+    with quiet(), saving(folder), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         kind(config).eval().save_pretrained(folder)
         tokenizer.save_pretrained(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bench.catalogue import entries
 from bench.contract.part import Part
 from bench.models import headers
 from bench.models.weights import Weights
+from bench.rerankers.local.late_interaction import has_projection
 from bench.suite.moved import moved
 from bench.training.comparison import TRAINED, UNTUNED, path_from
 from bench.training.recipe import Recipe
@@ -25,14 +27,15 @@ CURVE = "trained"
 
 
 def untuned(recipe: Recipe, out: Path) -> Part:
-    """Return the base of a recipe as a row. Weights without a head for pairs are a bi-encoder: as
-    a cross-encoder they would score by a head that nobody has trained.
+    """Return the base of a recipe as a row. Weights without a head for pairs, or without a
+    projection of tokens, are a bi-encoder: else they would score by what nobody has trained.
     """
     base = str(recipe.base)
     if base in entries.load():
         return Part(base, {"name": UNTUNED})
     kind = str(recipe.kind)
-    if kind == "cross-encoder" and not _has_head(recipe, base):
+    scores = SCORES.get(kind)
+    if scores is not None and not scores(_weights_of(recipe)):
         kind = "bi-encoder"
     return Part(kind, moved({"name": UNTUNED, "model": base}, recipe.base_dir, out))
 
@@ -87,10 +90,23 @@ def _weights(recipe: Recipe) -> dict[str, Any]:
     return {key: entry.options[key] for key in ("model", "revision") if key in entry.options}
 
 
-def _has_head(recipe: Recipe, base: str) -> bool:
+def _weights_of(recipe: Recipe) -> Weights:
+    """Return the weights of a base that no catalogue has."""
+    options: Any = rerankers.build(
+        recipe.kind, {"model": str(recipe.base)}, "cpu", recipe.base_dir
+    ).options
+    return Weights(options.model, options.revision)
+
+
+def has_head(weights: Weights) -> bool:
     """Return whether weights have a layer that scores pairs; fetches those of the hub."""
-    options: Any = rerankers.build(recipe.kind, {"model": base}, "cpu", recipe.base_dir).options
-    folder = Weights(options.model, options.revision).fetch()
-    values = headers.config(base, folder) or {}
+    values = headers.config(weights.label, weights.fetch()) or {}
     architectures: Any = values.get("architectures") or ()
     return any(str(name).endswith(SCORERS) for name in architectures)
+
+
+SCORES: Mapping[str, Callable[[Weights], bool]] = {
+    "cross-encoder": has_head,
+    "late-interaction": has_projection,
+}
+"""Of a kind of model, whether weights have what it scores by."""

@@ -21,6 +21,7 @@ from bench.datasets.leaks import Seen
 from bench.machine import cpu
 from bench.machine.fingerprint import resolve_device
 from bench.models import seen_queries
+from bench.models.saving import saving
 from bench.models.sentence_transformer import INSTRUCTIONS
 from bench.models.weights import versions
 from bench.ranking.order import rank
@@ -292,7 +293,7 @@ def _follow(
 
         watch = Watch(plan, workplace, progress, check, report)
         resume = str(checkpoint) if checkpoint is not None else None
-        with _explained(plan):
+        with _explained(plan), saving(workplace.folder):
             open_trainer(plan, model, watch).train(resume_from_checkpoint=resume)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench import datasets
 from bench.core.cache_dir import cache_dir, set_aside
+from bench.core.errors import BenchError, first_line
 from bench.core.kept_folder import is_intact, keep
 from bench.core.progress import Observer
 from bench.datasets.leaks import refuse_measured
@@ -73,8 +74,12 @@ def trained_model(
 def keep_model(fitted: Fitted) -> None:
     """Copy a trained model into the cache folder, where rows of its recipe look for it."""
     place = cache_dir(FOLDER) / fitted.key[:20]
-    if not is_intact(place):
-        keep(place, lambda new: shutil.copytree(fitted.folder, new, dirs_exist_ok=True))
+    try:
+        if not is_intact(place):
+            keep(place, lambda new: shutil.copytree(fitted.folder, new, dirs_exist_ok=True))
+    except OSError as error:
+        # a copy's own errors are a list of files
+        raise BenchError(f"{place.parent}: cannot be written: {first_line(error)}") from error
 
 
 def untuned_model(recipe: Recipe, device: str) -> TrainedModel:

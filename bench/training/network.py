@@ -21,6 +21,7 @@ from bench.core.errors import RerankerError, SuiteError, Unavailable
 from bench.datasets.leaks import Seen
 from bench.models import checkpoint, headers, seen_queries, sentence_transformer
 from bench.models.quiet import quiet
+from bench.models.saving import saving
 from bench.models.weights import Adapter, Weights, adapter_folder, folder_hash
 from bench.rerankers.local.cross_encoder import complete
 from bench.training.kinds import KINDS, Kind
@@ -309,7 +310,7 @@ def save(model: Any, folder: Path, lora: Lora | None, base: Base) -> None:
     Low-rank updates are merged into the weights, or written alone with the head.
     """
     model.eval()
-    with quiet():
+    with quiet(), saving(folder):
         if lora is not None and not lora.merge:
             _save_adapter(model, folder, lora, base)
         else:

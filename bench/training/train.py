@@ -8,7 +8,9 @@ from pathlib import Path
 
 import yaml
 
+from bench import rerankers
 from bench.core.atomic import clear_remains, write_atomically
+from bench.core.errors import RerankerError, Unavailable
 from bench.core.progress import Observer
 from bench.core.redaction import redacted
 from bench.machine.fingerprint import resolve_device
@@ -67,9 +69,15 @@ def prepared(
     anything is mined or asked where a training query leaks.
     """
     portions = split(recipe, observer)
+    return portions, _lists(recipe, portions, device, observer, executor)
+
+
+def _lists(
+    recipe: Recipe, portions: Split, device: str | None, observer: Observer, executor: Executor
+) -> TrainingData:
     miner = Miner(recipe, device, observer, executor)
     teacher = _teacher(recipe, device, observer, executor)
-    return portions, build(recipe, portions, miner, teacher, observer)
+    return build(recipe, portions, miner, teacher, observer)
 
 
 @dataclass(frozen=True)
@@ -155,10 +163,13 @@ def _train(
         gain = comparing.gain(recipe, portions, [ltr.row(recipe, portions, out)])
         return Trained(recipe, ltr.keep_model(gain, out), None, None, gain)
     Base(recipe, resolve_device(device or "auto")).require()
-    with closing(executor):
-        portions, data = prepared(recipe, device, watch, executor)
-    folder = out / MODEL
+    _check_untuned(recipe)
+    portions = split(recipe, watch)
+    # a folder that cannot be written is known before anything is mined or paid for
     _write_recipe(recipe, out)
+    with closing(executor):
+        data = _lists(recipe, portions, device, watch, executor)
+    folder = out / MODEL
     fitted = fit(recipe, data, folder, watch, device or "auto", fresh=fresh)
     # it has one whatever becomes of the comparison
     write_card(recipe, data.facts, fitted)
@@ -172,6 +183,19 @@ def _train(
     gain = comparing.gain(recipe, portions, rows)
     write_card(recipe, data.facts, fitted, gain)
     return Trained(recipe, folder, fitted, data.facts, gain)
+
+
+def _check_untuned(recipe: Recipe) -> None:
+    """Raise SuiteError where the comparison could not measure the base: before anything is mined
+    or trained.
+    """
+    if recipe.test is None:
+        return
+    part = entries.untuned(recipe, recipe.base_dir)
+    try:
+        rerankers.build(part.name, part.options, "cpu", recipe.base_dir).check()
+    except (Unavailable, RerankerError) as error:
+        raise recipe.problem(("base",), f"it has to be measured untuned: {error}") from error
 
 
 def _write_recipe(recipe: Recipe, out: Path) -> None:

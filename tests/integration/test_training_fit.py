@@ -221,6 +221,23 @@ def test_an_adapter_has_the_scores_of_the_merged_model(tmp_path: Path) -> None:
         assert scores == pytest.approx([score], abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("kind", "base", "row"),
+    [
+        ("cross-encoder", "tiny:bert-cross-encoder", "cross-encoder"),
+        ("cross-encoder", "tiny:bert-bi-encoder", "bi-encoder"),
+        ("late-interaction", "tiny:colbert", "late-interaction"),
+        ("late-interaction", "tiny:bert-bi-encoder", "bi-encoder"),
+    ],
+)
+def test_an_untuned_base_scores_by_nothing_that_nobody_has_trained(
+    kind: str, base: str, row: str, tmp_path: Path
+) -> None:
+    part = entries.untuned(made_training.recipe(kind=kind, base=base), tmp_path)
+    assert part.name == row
+    rerankers.build(part.name, part.options, base_dir=tmp_path).check()
+
+
 def test_it_stops_when_checks_bring_nothing_better() -> None:
     curve = [CurvePoint(step, 1.0, value) for step, value in ((2, 0.3), (4, 0.5), (6, 0.5))]
     progress = Progress([], curve)

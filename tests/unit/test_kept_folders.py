@@ -4,11 +4,13 @@ nobody else's is touched.
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from bench import datasets
 from bench.core.cache_dir import cache_dir
@@ -16,6 +18,7 @@ from bench.core.errors import RerankerError
 from bench.core.kept_folder import alone, is_intact, keep
 from bench.core.note import Code
 from bench.models import tiny
+from bench.models.saving import saving
 from bench.rerankers.local.runtimes.export import kept
 from bench.retrieval import bm25_index
 from bench.retrieval.options import BM25Options
@@ -153,3 +156,31 @@ def test_a_damaged_index_is_built_again_and_one_that_cannot_be_kept_serves_from_
     )
     assert index.search(["appl"], 5) == expected
     assert list(counts(warnings)) == [Code.INDEX_NOT_KEPT]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[enforce fail at inline_container.cc:672] . unexpected pos 26944 vs 26832",
+        "basic_ios::clear: iostream error",
+        "PytorchStreamWriter failed writing file data/0: file write failed",
+    ],
+)
+def test_what_torch_says_of_a_full_disk_is_an_error_of_the_system(text: str) -> None:
+    """As torch 2.13 said it when a checkpoint was written to a full disk."""
+    with pytest.raises(OSError, match="the disk may be full") as problem, saving(Path("here")):
+        raise RuntimeError(text)
+    assert problem.value.filename == "here"
+    other = RuntimeError("the sizes of tensors must match")
+    with pytest.raises(RuntimeError, match="must match"), saving(Path("here")):
+        raise other
+
+
+def test_what_safetensors_says_of_a_full_disk_is_an_error_of_the_system() -> None:
+    full = SafetensorError("Error while serializing: I/O error: No space left (os error 28)")
+    with pytest.raises(OSError, match="No space left") as problem, saving(Path("here")):
+        raise full
+    assert problem.value.errno == errno.ENOSPC
+    other = SafetensorError("Error while deserializing header: header too large")
+    with pytest.raises(SafetensorError), saving(Path("here")):
+        raise other

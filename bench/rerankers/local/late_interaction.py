@@ -193,6 +193,17 @@ def limit_documents(model: Any, options: ModelOptions) -> None:
 def refuse_other_kinds(weights: Weights) -> None:
     """Raise RerankerError for a checkpoint without a projection of tokens: the library would give
     it a random one and score on.
+    """
+    if not has_projection(weights):
+        fix = "use bi-encoder or cross-encoder"
+        raise RerankerError(
+            f"{weights.label}: no late-interaction checkpoint, it has no projection of tokens; "
+            f"{fix}"
+        )
+
+
+def has_projection(weights: Weights) -> bool:
+    """Return whether a checkpoint has a projection of tokens.
 
     Late-interaction checkpoints come as saved by sentence-transformers, by PyLate (whose older ones
     name no kind, but hold a Dense and no Pooling), by Stanford's ColBERT, or as one of
@@ -207,12 +218,7 @@ def refuse_other_kinds(weights: Weights) -> None:
         names = _json(folder / "config.json", {}).get("architectures") or []
     projects = "Dense" in modules and "Pooling" not in modules
     native = any(name == "HF_ColBERT" or name.endswith("ForRetrieval") for name in names)
-    if not (native or projects or kind in ("MultiVectorEncoder", "ColBERT")):
-        fix = "use bi-encoder or cross-encoder"
-        raise RerankerError(
-            f"{weights.label}: no late-interaction checkpoint, it has no projection of tokens; "
-            f"{fix}"
-        )
+    return native or projects or kind in ("MultiVectorEncoder", "ColBERT")
 
 
 def _json(path: Path, absent: Any) -> Any:
