@@ -34,6 +34,8 @@ BATCH = 8
 SLACK = 1.25
 """A forecast up to this multiple of the budget may be wrong: the pipeline is timed."""
 FINALISTS = 2
+TURN = 12
+"""Queries on which the finalists of one first stage are timed before those of the next."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,13 @@ class Queries:
             if query_ids:
                 yield query_ids
             start += size
+
+    def confirmations(self) -> Iterator[Sequence[str]]:
+        """Yield the queries that confirm, some at a time: pipelines with other first stages take
+        turns after each.
+        """
+        for start in range(0, len(self.confirming), TURN):
+            yield self.confirming[start : start + TURN]
 
 
 def parted(query_ids: Sequence[str], seed: int) -> Queries:
@@ -141,12 +150,15 @@ class Search:
     def _confirmed(self, candidates: Sequence[Candidate]) -> list[TimedPipeline]:
         """Return the candidates timed on queries that decided nothing before."""
         chains = [candidate.chain for candidate in candidates]
-        times = self.stages.pipelines(chains, self.queries.confirming, "confirmation")
+        by_chain: dict[Chain, list[float]] = {chain: [] for chain in chains}
+        for number, query_ids in enumerate(self.queries.confirmations()):
+            times = self.stages.pipelines(chains, query_ids, f"confirmation {number}")
+            for chain in chains:
+                for rounds in times[str(chain)].values():
+                    by_chain[chain] += rounds
         pipelines: list[TimedPipeline] = []
         for candidate in candidates:
-            calls: list[float] = []
-            for rounds in times[str(candidate.chain)].values():
-                calls += rounds
+            calls = by_chain[candidate.chain]
             pipeline = _timed(candidate, calls, is_confirmed=True)
             self.timed[candidate.chain] = pipeline
             pipelines.append(pipeline)

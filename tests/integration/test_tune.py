@@ -418,7 +418,7 @@ def test_a_suite_of_two_datasets_asks_for_one(folder: Path) -> None:
 def both(folder: Path) -> list[Outcome]:
     """Searches on two datasets of one suite."""
     other = {"embedded:everyday": {"name": "again", "queries": 30}}
-    suite = suites.load({**SUITE, "name": "both", "datasets": ["embedded:everyday", other]})
+    suite = suites.load({**SUITE, "datasets": ["embedded:everyday", other]})
     return [
         tune(
             suite,
