@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from bench.calibration.maps import ScoreMap, kind_of
 from bench.core.atomic import write_atomically
 from bench.core.errors import CalibrationError
+from bench.core.json_file import read_json
 from bench.core.options import Options, problem_text
 
 FORMAT = "rerank-bench calibration"
@@ -95,10 +96,10 @@ def read(path: Path) -> Calibration:
     file, the key and the fix, for anything else.
     """
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = read_json(path)
     except OSError as error:
         raise CalibrationError(f"{path}: cannot be read: {error.strerror}: {AGAIN}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CalibrationError(f"{path}: not JSON: {str(error)[:200]}: {AGAIN}") from error
     try:
         return _calibration(fields)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bench.cli.arguments import MEANING, PATH, form_option, run_argument
-from bench.cli.console import echo
+from bench.cli.console import echo, warn
 from bench.core.errors import BenchError, RecordError
 from bench.reports.exports import EXPORTS
 from bench.reports.plots import FORMATS, KINDS
@@ -137,4 +137,5 @@ def leaderboard(folder: Path, measure: str | None, form: str) -> None:
 
     if not folder.is_dir():
         folder = baselines.find(folder).folder
-    echo(board.document(collect(folder, measure)), form)
+    boards = collect(folder, measure, lambda reason: warn(f"note: {reason}"))
+    echo(board.document(boards), form)

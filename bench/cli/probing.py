@@ -72,7 +72,7 @@ def probe(
     negation, injected orders and more (docs/probes.md).
 
     Models are asked, never the score cache: see --estimate for a hosted one. Exits 0 stable, 1 some
-    probe accuses, 2 bad input or a probe that could not be asked.
+    probe accuses, 2 bad input, a probe that could not be asked, or a reranker that none fits.
     """
     from bench.probes.suite import Sizes, check_names, names_a_suite, suite_named
     from bench.reports import probed
@@ -93,6 +93,9 @@ def probe(
             click.echo(f"probes  {path}")
     for failure in probes.failed:
         warn(f"rerank-bench: {failure.reranker}: {failure.reason}")
+    for own in probes:
+        if not own.was_probed:
+            warn(f"rerank-bench: {own.reranker}: no probe applies, so that nothing was probed")
     return _exit_code(probes)
 
 
@@ -116,6 +119,6 @@ def _costs(
 def _exit_code(probes: Probes) -> int:
     if any(own.named("accused") for own in probes):
         return ACCUSED
-    if probes.failed or any(own.named("failed") for own in probes):
+    if probes.failed or any(own.named("failed") or not own.was_probed for own in probes):
         return BenchError.exit_code
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,16 +57,18 @@ class Board:
         return f"{trial.dataset}, {trial.first_stage}, {depth}, {queries}"
 
 
-def collect(folder: Path, measure: str | None = None) -> list[Board]:
-    """Every group under `folder`, the one with most systems first. Unreadable run folders are left
-    out.
+def collect(
+    folder: Path, measure: str | None = None, on_unreadable: Callable[[str], None] | None = None
+) -> list[Board]:
+    """Every group under `folder`, the one with most systems first. Run folders that cannot be read
+    are left out; `on_unreadable` gets the reason of each.
 
     Raises RecordError when there is no finished trial, and BenchError when no group holds the
     measure.
     """
     newest: dict[tuple[str, str, str | None], Entry] = {}
     timed: dict[tuple[str, str, str | None, str], Entry] = {}
-    for run in sorted(_runs(folder), key=lambda run: run.info.started):
+    for run in sorted(_runs(folder, on_unreadable), key=lambda run: run.info.started):
         for row in run.rows:
             # without a quality, most queries failed: an older record is shown
             if row.status == "done" and row.quality:
@@ -121,13 +123,15 @@ def _told_apart(boards: list[Board]) -> list[Board]:
     return distinct
 
 
-def _runs(folder: Path) -> Iterator[Run]:
+def _runs(folder: Path, on_unreadable: Callable[[str], None] | None) -> Iterator[Run]:
     """The runs below a folder whose records can be read."""
     for path in sorted(folder.glob("**/run.json")):
         try:
             run = Run(path.parent)
-            _ = run.records
-        except RecordError:
+            _ = run.rows
+        except RecordError as error:
+            if on_unreadable is not None:
+                on_unreadable(f"{error}: the run is left out")
             continue
         yield run
 

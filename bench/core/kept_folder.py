@@ -13,6 +13,7 @@ from pathlib import Path
 from bench.core.atomic import whole_folder
 from bench.core.cache_dir import make_folder, set_aside
 from bench.core.digest import file_digest
+from bench.core.json_file import read_json
 
 MANIFEST = "manifest.sha256"
 """JSON, under a name that is no part of a model: its identity is the hash of its .json files and
@@ -27,7 +28,7 @@ def is_intact(folder: Path) -> bool:
     Raises OSError where a file cannot be read: it may belong to somebody else.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(folder / MANIFEST)
         digests = dict(manifest)
         return bool(digests) and all(
             file_digest(folder / name) == digest for name, digest in digests.items()
@@ -38,7 +39,6 @@ def is_intact(folder: Path) -> bool:
         IsADirectoryError,
         ValueError,
         TypeError,
-        RecursionError,
     ):
         return False
 

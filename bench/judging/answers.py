@@ -18,11 +18,15 @@ from pathlib import Path
 from threading import Lock
 
 from bench.core.atomic import clear_remains
+from bench.core.digest import digest_of
 from bench.core.errors import BenchError
+from bench.core.json_file import json_value
 from bench.judging.grades import GRADES
 from bench.records.opening import try_lock
 
 NAME = "answers.jsonl"
+CHECKSUM = "sha256"
+"""Of the other fields of a line."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,9 @@ class Answers:
 
     def add(self, reply: Reply) -> None:
         """Keep an answer: it is on disk when this returns. Raises BenchError where it cannot be."""
-        line = json.dumps(asdict(reply), ensure_ascii=False).encode("utf-8", "backslashreplace")
+        values = asdict(reply)
+        values[CHECKSUM] = digest_of(values)
+        line = json.dumps(values, ensure_ascii=False).encode("utf-8", "backslashreplace")
         with self._writing:
             try:
                 self._write(line + b"\n")
@@ -123,13 +129,18 @@ class Answers:
 def _reply_in(line: bytes) -> Reply | None:
     """Return the answer of a line; None where it holds none, or a grade that is none."""
     try:
-        reply = Reply(**json.loads(line))
-    except (ValueError, TypeError, RecursionError):
+        values = json_value(line)
+        # lines of before have none
+        checksum = values.pop(CHECKSUM, None)
+        if checksum not in (None, digest_of(values)):
+            return None
+        reply = Reply(**values)
+    except (ValueError, TypeError, AttributeError):
         return None
-    values = asdict(reply)
-    grade = values.pop("grade")
+    fields_of = asdict(reply)
+    grade = fields_of.pop("grade")
     is_grade = grade is None or (type(grade) is int and grade in GRADES)
-    if is_grade and all(type(value) in _TYPES[name] for name, value in values.items()):
+    if is_grade and all(type(value) in _TYPES[name] for name, value in fields_of.items()):
         return reply
     return None
 

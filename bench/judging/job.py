@@ -72,6 +72,8 @@ class Job:
         self._answers = answers
         self._judge = judge
         pools = _pools(run, settings)
+        for own in pools:
+            written.refuse_others(written.qrels_path(folder, own.dataset))
         self._scales = [_scale(own, settings) for own in pools]
         self._insisted = relatives(run, pools, judge.names())
         if not settings.insists:

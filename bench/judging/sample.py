@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from bench.core.digest import file_digest
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, DataError
 from bench.core.note import Notes
 from bench.core.options import Options, problem_text
 from bench.datasets.judgment_rows import COLUMNS
@@ -53,10 +53,15 @@ def judgments_of(qrels: Path) -> dict[str, Judgments]:
     """Return the judgments of a written file by who made them. Raises DataError."""
     columns = COLUMNS[4]
     by_origin: dict[str, Judgments] = {}
-    for _, line in numbered_lines(qrels, Notes()):
+    for number, line in numbered_lines(qrels, Notes()):
         cells = line.split()
-        pair = (cells[columns["query"]], cells[columns["document"]])
-        by_origin.setdefault(cells[1], {})[pair] = int(cells[columns["grade"]])
+        try:
+            pair = (cells[columns["query"]], cells[columns["document"]])
+            by_origin.setdefault(cells[1], {})[pair] = int(cells[columns["grade"]])
+        except (IndexError, ValueError) as error:
+            raise DataError.at(
+                qrels, number, "is not as `rerank-bench judge` wrote it: judge RUN again"
+            ) from error
     return by_origin
 
 
@@ -114,6 +119,8 @@ def read_sample(path: Path) -> Sample:
             f"{path}: there is no sample ({error.strerror}): `rerank-bench judge RUN --review 50` "
             "draws one"
         ) from error
+    except UnicodeDecodeError as error:
+        raise BenchError(f"{path}: cannot be read: is not text in UTF-8") from error
     except ValidationError as error:
         raise BenchError(f"{path}: {problem_text(error.errors()[0], Sample)}") from error
 

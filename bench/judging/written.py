@@ -49,6 +49,14 @@ def qrels_path(out: Path, dataset: str) -> Path:
     return out / file_stem(dataset) / NAME
 
 
+def refuse_others(path: Path) -> None:
+    """Raise BenchError for a file of judgments that no judge wrote: it would be written over."""
+    if path.exists() and not provenance.path_of(path).exists():
+        raise BenchError(
+            f"{path}: is there, and no judge wrote it: choose another --out, or move it away"
+        )
+
+
 def check_scale(pool: Pool) -> None:
     """Raise BenchError where the judge's grades cannot be merged with a pool's judgments as they
     are: these are of another scale.

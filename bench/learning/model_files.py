@@ -12,6 +12,7 @@ from pathlib import Path
 from bench.core.counting import counted
 from bench.core.digest import file_digest
 from bench.core.errors import DataError
+from bench.core.json_file import read_json
 from bench.datasets.base import Dataset, content_hash
 from bench.datasets.folds import same_text
 from bench.learning.models.base import Model
@@ -49,14 +50,17 @@ def training_of(path: Path) -> frozenset[str] | None:
     a file next to it that is of another model, or cannot be read.
     """
     if path.suffix == ".json":
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(fields, dict) and QUERIES in fields:
-            return frozenset(map(str, fields[QUERIES]))
+        try:
+            fields = read_json(path)
+            if isinstance(fields, dict) and QUERIES in fields:
+                return frozenset(map(str, fields[QUERIES]))
+        except (OSError, ValueError, TypeError) as error:
+            raise DataError(f"ltr: load: {path.name} cannot be read: {error}") from error
     companion = path.with_name(f"{path.name}{PROVENANCE}")
     if not companion.is_file():
         return None
     try:
-        fields = json.loads(companion.read_text(encoding="utf-8"))
+        fields = read_json(companion)
         known, digest = frozenset(map(str, fields[QUERIES])), fields[DIGEST]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

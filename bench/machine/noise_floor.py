@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import cache_dir
 from bench.core.digest import digest_of
+from bench.core.json_file import read_json
 from bench.core.note import Code, Note, StoredNote, note
 from bench.core.options import Options
 from bench.machine.fingerprint import HARDWARE_FIELDS
@@ -85,7 +86,7 @@ def recall(environment: Machine) -> Noise | None:
     cannot be read.
     """
     try:
-        content = json.loads(_file_of(environment).read_text(encoding="utf-8"))
+        content = read_json(_file_of(environment))
         return Noise.model_validate(content["noise"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return None

@@ -4,7 +4,6 @@ headers of its safetensors files.
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import zipfile
@@ -13,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.core.errors import RerankerError
+from bench.core.json_file import json_value, read_json
 from bench.models import hub
 
 Config = Mapping[str, object]
@@ -66,8 +66,8 @@ def config(spec: str, folder: Path) -> Config | None:
             return None
         raise RerankerError(f"{spec}: no {CONFIG} in it; copy the whole folder of the model")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        values = read_json(path)
+    except (OSError, ValueError) as error:
         raise RerankerError(f"{spec}: {CONFIG} cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise RerankerError(f"{spec}: {CONFIG} holds no JSON object")
@@ -216,12 +216,13 @@ def _shapes(spec: str, path: Path) -> Shapes:
             length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
             if not 0 < length <= size - _LENGTH_BYTES:
                 raise problem
-            header = json.loads(file.read(length))
+            header = json_value(file.read(length))
         header.pop("__metadata__", None)
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
         shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        is_whole = _LENGTH_BYTES + length + end == size
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise problem from error
-    if _LENGTH_BYTES + length + end != size:
+    if not is_whole:
         raise problem
     return shapes

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import json
 import os
 import re
 import threading
@@ -17,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from bench.core.errors import BenchError, RerankerError, Unavailable, causes, first_line
+from bench.core.json_file import read_json
 
 PROBE_SECONDS = 3.0
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -111,8 +111,8 @@ def _has_weights(folder: Path) -> bool:
     for index in folder.rglob("*.index.json"):
         if not index.name.startswith("model."):
             continue
-        with contextlib.suppress(ValueError, OSError, AttributeError):
-            content = json.loads(index.read_text(encoding="utf-8"))
+        with contextlib.suppress(ValueError, OSError, AttributeError, TypeError):
+            content = read_json(index)
             parts = set(content.get("weight_map", {}).values())
             if not all((index.parent / part).is_file() for part in parts):
                 return False

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from bench.core.atomic import write_atomically
 from bench.core.errors import DataError
+from bench.core.json_file import json_value
 from bench.core.note import Code, Note, note
 from bench.datasets.leaks import Query, Seen
 from bench.datasets.similarity import Words
@@ -67,13 +68,14 @@ def read(folder: Path) -> Seen | None:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
+        raise DataError(f"{path}: cannot be read: {reason}") from error
     portions: dict[str, list[SeenQuery]] = {"train": [], "dev": []}
     tested: dict[str, frozenset[str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            fields = json.loads(line)
+            fields = json_value(line)
             if fields["portion"] == "test":
                 tested[fields["key"]] = frozenset(fields["documents"])
             else:

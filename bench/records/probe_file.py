@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from bench.core.atomic import write_atomically
 from bench.core.errors import RecordError
 from bench.core.filenames import file_stem
+from bench.core.json_file import read_json
 from bench.core.options import Options, problem_text
 from bench.records.keys import Key
 from bench.records.run import Run
@@ -111,6 +112,11 @@ class ProbeFile(Options):
         """Return the result of a probe; None where the file has none."""
         return next((result for result in self.results if result.name == name), None)
 
+    @property
+    def was_probed(self) -> bool:
+        """Whether some probe was applied."""
+        return any(result.outcome != "not applicable" for result in self.results)
+
     def named(self, outcome: Outcome) -> list[str]:
         """Return the names of the probes with an outcome."""
         return [result.name for result in self.results if result.outcome == outcome]
@@ -123,10 +129,14 @@ def write(path: Path, probes: ProbeFile) -> None:
 
 
 def write_in(folder: Path, probes: ProbeFile) -> Path:
-    """Write the probes of a row into a folder. Returns their file."""
+    """Write the probes of a row into a folder. Returns their file: another one where a row of this
+    name had other options, whose probes stay.
+    """
     words = (probes.reranker, probes.device, probes.dataset, probes.first_stage)
     stem = "--".join(filter(None, words)).replace(":", "-")
     path = folder / f"{file_stem(stem)}.json"
+    if any(before.system.hash != probes.system.hash for before in _readable([path])):
+        path = folder / f"{file_stem(f'{stem}--{probes.system.hash}')}.json"
     write(path, probes)
     return path
 
@@ -134,7 +144,7 @@ def write_in(folder: Path, probes: ProbeFile) -> Path:
 def read(path: Path) -> ProbeFile:
     """Return a probe file. Raises RecordError for one that cannot be read or is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: no file of probes: {error}") from error
     if not isinstance(content, Mapping) or content.get("format") != FORMAT:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from bench.core.errors import RecordError
+from bench.core.json_file import read_json
 from bench.records.facts import FieldProblem
 from bench.records.schema import OLDEST, SCHEMA_VERSION, ArchitectureRecord, Record, RunInfo
 
@@ -21,7 +22,7 @@ def validated(model: type[Model], path: Path) -> Model:
     the key.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         version = data.get("schema_version")
         if isinstance(version, bool) or not isinstance(version, int):
             raise RecordError(
@@ -43,5 +44,5 @@ def validated(model: type[Model], path: Path) -> Model:
         if isinstance(cause, FieldProblem):
             raise RecordError(f"{path}: not a record: {key}.{cause}") from error
         raise RecordError(f"{path}: not a record: {key}: {first['msg']}") from error
-    except (ValueError, AttributeError, RecursionError) as error:
+    except (ValueError, AttributeError) as error:
         raise RecordError(f"{path}: not a record: {str(error).splitlines()[0]}") from error

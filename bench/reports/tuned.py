@@ -56,6 +56,7 @@ def _data(outcome: Outcome, pipelines: Sequence[Record], lines: Sequence[str]) -
         "measure": outcome.measure,
         "limits": str(outcome.limits),
         "calls": outcome.calls,
+        "reused_timings": outcome.reused,
         "device": outcome.device,
         "composed": outcome.pipelines,
         "beyond": outcome.beyond,
@@ -215,6 +216,11 @@ def sentences(outcome: Outcome) -> Iterator[str]:
         f"{len(outcome.timed)} were timed, in {outcome.calls} calls, those of single stages and "
         f"warm-ups among them."
     )
+    if outcome.reused:
+        yield (
+            f"{counted(outcome.reused, 'timing')} of an earlier call of this search, from its "
+            f"folder's timed.json, stand for new ones: without that file all are taken anew."
+        )
     reasons = {
         "whose forecast is outside the limits": outcome.too_slow,
         "whose cost is outside the limit or not known": outcome.too_dear,

@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import cache_dir, make_folder
 from bench.core.errors import BenchError
+from bench.core.json_file import read_json
 
 
 def keep_seconds(folder: Path, seconds: float) -> None:
@@ -24,8 +25,8 @@ def keep_seconds(folder: Path, seconds: float) -> None:
 def seconds_of(folder: Path) -> float | None:
     """Return what building the index of a folder took; None where that is not known."""
     try:
-        return float(json.loads(_path(folder).read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, TypeError, KeyError):
+        return float(read_json(_path(folder))["seconds"])
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
 
 

@@ -31,6 +31,7 @@ from bench.contract.identity import Fields
 from bench.contract.scored import Amounts
 from bench.core.cache_dir import cache_dir
 from bench.core.digest import digest_of
+from bench.core.json_file import read_json
 from bench.core.note import Note
 from bench.core.redaction import redacted
 from bench.datasets.base import content_hash
@@ -137,8 +138,8 @@ class ScoreCache:
         changed since.
         """
         try:
-            description = json.loads((self.folder / "description.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            description = read_json(self.folder / "description.json")
+        except (OSError, ValueError):
             return None
         if not isinstance(description, dict):
             return None

@@ -13,6 +13,7 @@ from bench.contract.candidates import QueryCandidates
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure
 from bench.core.errors import BenchError, RerankerError, SuiteError, nearest
+from bench.core.json_file import read_json
 from bench.core.redaction import redacted
 from bench.datasets.base import Dataset
 from bench.pipelines.handing import aligned, standing
@@ -195,8 +196,8 @@ def described_suite(source: str) -> Suite:
     if path.suffix != ".json":
         return suites.load(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        data = read_json(path)
+    except (OSError, ValueError) as error:
         raise SuiteError(f"{path}: cannot be read: {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("suite", data), dict):
         raise SuiteError(f"{path}: holds no suite: give an object with the key 'suite'")

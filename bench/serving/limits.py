@@ -18,13 +18,15 @@ bounded.
 @dataclass(frozen=True)
 class Limits:
     """`characters` are of one text; `tokens` of all pairs of a request, each cut to the model's own
-    length, estimated from characters.
+    length, estimated from characters; `searched` are the characters of a query to search for, each
+    word of which is looked up in the whole collection.
     """
 
     body_bytes: int = 16 * 2**20
     documents: int = 1000
     characters: int = 2**20
     tokens: int = 2**19
+    searched: int = 2**16
 
     def check_texts(self, texts: Sequence[str], name: str) -> None:
         """Raises Problem for a text that is too long, or that no tokenizer can read."""
@@ -37,6 +39,15 @@ class Limits:
                 )
             if not text.isascii():
                 _check_unicode(text, name)
+
+    def check_searched(self, query: str) -> None:
+        """Raises Problem for a query that is too long to search for."""
+        if len(query) > self.searched:
+            raise Problem(
+                413,
+                f"'query' has {counted(len(query), 'character')}; at most {self.searched:,} are "
+                "searched for",
+            )
 
     def check_pairs(self, query: str, documents: Sequence[str], max_length: int | None) -> None:
         """Raises Problem for pairs that hold too many tokens together. `max_length` is what the

@@ -36,6 +36,7 @@ class Search:
         if not isinstance(query, str):
             raise Problem(400, "'query' must be a text")
         limits.check_texts([query], "query")
+        limits.check_searched(query)
         best = whole_number(body, "top_k")
         return cls(query, best, bool(truth(body, "return_documents")), model_of(body))
 

@@ -95,7 +95,7 @@ class Workplace:
         return is_other
 
     def _is_mine(self, path: Path) -> bool:
-        return path.is_file() and path.read_text(encoding="utf-8") == self._key
+        return path.is_file() and path.read_bytes() == self._key.encode()
 
     def checkpoint(self) -> Path | None:
         """Return the newest checkpoint that is whole; what is not is removed."""
@@ -127,7 +127,7 @@ class Workplace:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _checkpoints(self) -> Sequence[Path]:
-        return sorted(self.folder.glob("checkpoint-*"))
+        return [path for path in sorted(self.folder.glob("checkpoint-*")) if path.is_dir()]
 
 
 def alone_in(folder: Path) -> AbstractContextManager[None]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.atomic import clear_building, whole_folder
 from bench.core.digest import digest_of
 from bench.core.errors import BenchError, DataError, RerankerError
+from bench.core.json_file import json_value
 from bench.core.kept_folder import is_intact, seal
 from bench.core.progress import Observer
 from bench.datasets.base import content_hash
@@ -359,7 +360,7 @@ def read_log(folder: Path) -> Fitted | None:
     """Return the training that filled a model folder; None where none did."""
     try:
         text = (folder / LOG).read_text(encoding="utf-8")
-        fields, *points = [json.loads(line) for line in text.splitlines()]
+        fields, *points = [json_value(line) for line in text.splitlines()]
         return Fitted(folder=folder, curve=[CurvePoint(**point) for point in points], **fields)
     except (OSError, ValueError, TypeError):
         return None

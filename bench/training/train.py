@@ -202,4 +202,7 @@ def _write_recipe(recipe: Recipe, out: Path) -> None:
     """Write the recipe with its defaults, and without its secrets, next to what it makes."""
     fields = redacted(moved(recipe.resolved(), recipe.base_dir, out))
     text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
-    write_atomically(out / entries.RECIPE, text.encode())
+    path = out / entries.RECIPE
+    # what somebody wrote stays as it was written
+    if path.resolve() != Path(recipe.file).resolve():
+        write_atomically(path, text.encode())

@@ -98,6 +98,8 @@ class Outcome:
     """The run that scored the suite's rows."""
     candidates: Sequence[Candidate] = ()
     """All that could be composed and forecast."""
+    reused: int = 0
+    """Timings of an earlier call of the same search, which were not taken again."""
 
     def timed_as(self, chain: Chain) -> TimedPipeline | None:
         """Return what was timed of a pipeline."""

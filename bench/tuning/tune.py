@@ -208,6 +208,7 @@ def _outcome(prospects: Prospects, search: Search, winner: TimedPipeline | None)
         [name for name in _devices(stages.suite) if name != stages.device],
         prospects.run,
         prospects.candidates,
+        stages.journal.reused,
     )
 
 

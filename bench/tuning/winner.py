@@ -16,6 +16,7 @@ from bench.composition.entries import entry_of
 from bench.contract.part import Part
 from bench.core.atomic import write_atomically
 from bench.core.filenames import file_stem
+from bench.core.json_file import read_json
 from bench.core.redaction import redacted
 from bench.core.version import version
 from bench.records.run import Run
@@ -39,7 +40,7 @@ def write(outcome: Outcome, suite: Suite, parts: SuiteParts, run: Run, out: Path
     what was learned of all judged queries: numbers, and models as files in the same folder.
     """
     files = [out / SUITE, out / DESCRIPTION]
-    for path in (*files, *out.glob(f"{NAME}-*")):
+    for path in (*_earlier_models(out), *files):
         path.unlink(missing_ok=True)
     if outcome.winner is None:
         return []
@@ -74,6 +75,17 @@ def write(outcome: Outcome, suite: Suite, parts: SuiteParts, run: Run, out: Path
     body = json.dumps(redacted(description), indent=1, ensure_ascii=False)
     write_atomically(files[1], f"{body}\n".encode())
     return [*files, *(out / name for name in models.values())]
+
+
+def _earlier_models(out: Path) -> list[Path]:
+    """Return the models of an earlier winner, which its description names: what else lies in the
+    folder is somebody's.
+    """
+    try:
+        names = {stage["model"] for stage in read_json(out / DESCRIPTION)["learned"]}
+    except (OSError, ValueError, TypeError, LookupError):
+        return []
+    return [path for path in out.glob(f"{NAME}-*") if path.name in names and path.is_file()]
 
 
 def _copied(winner: TimedPipeline, parts: SuiteParts, out: Path) -> dict[str, str]:

@@ -359,4 +359,7 @@ def test_a_leaderboard_of_nothing_says_what_to_give(tmp_path: Path) -> None:
         collect(tmp_path, "AP")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.json").write_text("{")
-    assert len(collect(tmp_path)) == 1, "a folder that cannot be read is left out"
+    reasons: list[str] = []
+    assert len(collect(tmp_path, None, reasons.append)) == 1, "an unreadable folder is left out"
+    (reason,) = reasons
+    assert "broken/run.json: not a record" in reason

@@ -73,6 +73,13 @@ def test_a_table_says_what_holds_and_why_a_probe_is_not_applied(ended: Ended) ->
     assert "probes  results/probes/word-overlap--everyday--bm25.json" in lines
 
 
+def test_a_reranker_to_which_no_probe_applies_is_not_stable(folder: Path) -> None:
+    arguments = ("--queries", "6", "--depth", "5", "--out", "silent", "--probe", "batch-size")
+    ended = command(folder, "word-overlap", *arguments)
+    assert ended.returncode == 2
+    assert "word-overlap: no probe applies" in ended.stderr
+
+
 def test_the_file_holds_what_was_probed(probes: ProbeFile, run: Run) -> None:
     assert [result.name for result in probes.results] == list(PROBES)
     assert [result.outcome for result in probes.results] == [

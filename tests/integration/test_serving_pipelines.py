@@ -114,6 +114,7 @@ def test_a_search_says_what_was_asked_for(client: httpx.Client) -> None:
         ({"query": "egg", "return_documents": 1}, 400, "'return_documents' must be true or false"),
         ({"query": "egg", "model": "two"}, 404, "no model 'two' here"),
         ({"query": "e" * (2**20 + 1)}, 413, "at most"),
+        ({"query": "egg " * 2**15}, 413, "at most 65,536 are searched for"),
     ],
 )
 def test_a_search_that_cannot_be_answered_is_refused(

@@ -242,6 +242,10 @@ def test_an_interrupted_search_times_nothing_twice(
     assert 0 < rest.calls < whole.calls
     again = found(folder, "cut", BUDGET)
     assert (again.calls, again.winner) == (0, whole.winner)
+    assert (whole.reused, rest.reused) == (0, 3)
+    assert again.reused > rest.reused
+    answer = " ".join(report.sentences(again))
+    assert f"{again.reused} timings of an earlier call of this search" in answer
 
 
 def test_nothing_that_fits_is_an_answer_that_names_the_nearest(folder: Path) -> None:

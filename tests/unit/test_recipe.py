@@ -143,3 +143,15 @@ def test_a_recipe_needs_a_base_and_an_ltr_none() -> None:
 def test_what_no_training_could_end_or_begin_with_is_refused(line: str) -> None:
     with pytest.raises(SuiteError, match=f"recipe.yaml:.*{line.partition(':')[0]}"):
         read(f"{PLAIN}{line}\n")
+
+
+def test_a_recipe_in_the_folder_of_its_training_stays_as_it_was_written(tmp_path: Path) -> None:
+    from bench.training.train import _write_recipe
+
+    path = tmp_path / "recipe.yaml"
+    text = "# ours\nname: a\nbase: tiny:bert-cross-encoder\ndata: embedded:everyday-train\n"
+    path.write_text(text)
+    _write_recipe(recipe.load(path), tmp_path)
+    assert path.read_text() == text
+    _write_recipe(recipe.load(path), tmp_path / "out")
+    assert "name: a\n" in (tmp_path / "out" / "recipe.yaml").read_text()

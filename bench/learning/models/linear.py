@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.core.digest import digest_of
 from bench.core.errors import RerankerError
+from bench.core.json_file import json_value
 from bench.learning.matrix import standardised
 from bench.learning.models.base import NOTHING_TO_LEARN, Lesson, Model, Trainer
 
@@ -108,12 +109,12 @@ class LinearTrainer(Trainer):
         import numpy as np
 
         try:
-            fields = json.loads(text)
+            fields = json_value(text)
             if fields["format"] != FORMAT:
                 raise ValueError(f"its format is {fields['format']!r}")
             features = [str(name) for name in fields["features"]]
             weights = np.array(fields["weights"], dtype=np.float64)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise RerankerError(f"not a linear model of this project: {error}") from error
         if weights.shape != (len(features),) or not np.isfinite(weights).all():
             raise RerankerError("not a linear model: it needs one finite weight per feature")

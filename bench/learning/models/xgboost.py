@@ -8,12 +8,12 @@ out: it changes no order.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.errors import RerankerError
+from bench.core.json_file import json_value
 from bench.learning.models.base import Model
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def read(text: str) -> XGBoostModel:
     trees, categories, and a model without names of features.
     """
     try:
-        learner = json.loads(text)["learner"]
+        learner = json_value(text)["learner"]
         booster = learner["gradient_booster"]
         if booster["name"] != "gbtree":
             raise RerankerError(
@@ -98,7 +98,7 @@ def read(text: str) -> XGBoostModel:
             )
         features = [str(name) for name in learner.get("feature_names") or ()]
         trees = [_tree(fields) for fields in booster["model"]["trees"]]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RerankerError(f"not an XGBoost model in JSON: {error!r}") from error
     if not features:
         raise RerankerError(

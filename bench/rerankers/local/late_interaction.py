@@ -8,7 +8,6 @@ via Contextualized Late Interaction over BERT" (2020), arXiv:2004.12832.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.contract.request import CandidateList
 from bench.contract.stage import Description
 from bench.core.errors import RerankerError
+from bench.core.json_file import read_json
 from bench.core.options import option
 from bench.models import checkpoint, lengths, sentence_transformer
 from bench.models.batches import fitting
@@ -224,7 +224,7 @@ def has_projection(weights: Weights) -> bool:
 def _json(path: Path, absent: Any) -> Any:
     if not path.is_file():
         return absent
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def _query_limit(model: Any) -> int | None:

@@ -15,11 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import cache_dir, make_folder
 from bench.core.digest import digest_of
+from bench.core.errors import BenchError
+from bench.core.json_file import read_json
 from bench.machine.fingerprint import fingerprint, speed_fields
 
 if TYPE_CHECKING:
@@ -140,15 +143,19 @@ def kept(system: Mapping[str, object], device: str, make: Callable[[], Choice]) 
     machine = speed_fields(fingerprint(device))
     path = cache_dir("tuned", f"{digest_of({**system, 'machine': machine})[:16]}.json")
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return Choice(Setting(**stored["setting"]), float(stored["share"]))
-    except (OSError, ValueError, TypeError, KeyError):
-        choice = make()
+        stored = read_json(path)
+        setting, share = Setting(**stored["setting"]), float(stored["share"])
+        if all(type(value) is int and value > 0 for value in setting) and isfinite(share):
+            return Choice(setting, share)
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        # it is tried again
+        pass
+    choice = make()
     content = {"setting": choice.setting._asdict(), "share": choice.share}
     try:
         make_folder(path.parent)
         write_atomically(path, f"{json.dumps(content)}\n".encode())
-    except OSError:
+    except (OSError, BenchError):
         pass  # it is tried again the next time
     return choice
 
