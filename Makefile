@@ -10,6 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: what 
 # more memory than time is worth.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
+# Types are checked by two processes at once.
+lint check test coverage: export MYPY_NUM_WORKERS := 2
+
 # Each worker computes on one thread: what several start at once would wait for one another.
 check test coverage: export OMP_NUM_THREADS := 1
 
@@ -38,6 +41,8 @@ bench: .venv/.dev
 baseline: .venv/.dev  # after a change that is meant to move scores: what `make test` checks against
 	$(BIN)/rerank-bench run regression --fresh --quiet
 	$(BIN)/rerank-bench baseline save results/regression --replace
+	$(BIN)/rerank-bench run quickstart --fresh --quiet --no-latency  # what README.md publishes
+	$(BIN)/rerank-bench baseline save results/quickstart --replace
 
 clean:
 	rm -rf .venv build dist *.egg-info

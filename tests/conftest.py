@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from copy import copy
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -160,17 +161,24 @@ def pixels(quick_files: None) -> Iterator[None]:
         yield
 
 
+_CACHES = count()
+
+
 @pytest.fixture(autouse=True)
 def own_cache_and_no_keys(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+    """Name a cache for each test. Its folder is made by whoever keeps something there: `mktemp`
+    would look through the thousands that there are in every test.
+    """
+    cache = tmp_path_factory.getbasetemp() / "caches" / str(next(_CACHES))
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(cache))
     for key in KEYS:
         monkeypatch.delenv(key, raising=False)
 
 
-_LOADED: dict[str, int] = {}
-"""The modules that no test wrote, and the identity of each: thousands, which are looked at once."""
+_LOADED: set[str] = set()
+"""The modules that no test wrote: thousands, which are looked at once."""
 _FREEZE_AFTER = 200
 """New modules that are worth a look at all objects, which takes up to half a second."""
 _frozen_modules = 0
@@ -196,13 +204,12 @@ def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """
     yield
     folder = str(tmp_path_factory.getbasetemp())
-    for name, module in list(sys.modules.items()):
-        if _LOADED.get(name) == id(module):
-            continue
+    for name in sys.modules.keys() - _LOADED:
+        module = sys.modules[name]
         if (getattr(module, "__file__", None) or "").startswith(folder):
             del sys.modules[name]
         else:
-            _LOADED[name] = id(module)
+            _LOADED.add(name)
 
 
 @pytest.fixture(scope="session")

@@ -53,14 +53,15 @@ def test_scores_and_quality_are_those_of_the_committed_baseline(
     )
 
 
-def test_the_committed_baseline_is_small_and_names_nothing_of_its_author() -> None:
-    folder = ROOT / "results" / "baselines" / "regression"
+@pytest.mark.parametrize("name", ["regression", "quickstart"])
+def test_a_committed_baseline_is_small_and_names_nothing_of_its_author(name: str) -> None:
+    folder = ROOT / "results" / "baselines" / name
     run = Run(folder)
     assert baselines.size(folder) < 300_000
     assert run.info.command == ""
     text = "".join(path.read_text() for path in folder.rglob("*.json"))
     assert not [word for word in ("/home/", "/root", "/tmp", "/work", "Users") if word in text]
-    assert "regression" in baselines.saved(ROOT / "results" / "baselines")
+    assert name in baselines.saved(ROOT / "results" / "baselines")
 
 
 def test_the_baseline_is_committed_and_other_results_are_not() -> None:
