@@ -11,8 +11,9 @@ from __future__ import annotations
 import bisect
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float64]
+    Places = NDArray[np.int64]
 
 RESAMPLES = 10_000
 EXACT = 20
@@ -41,6 +43,8 @@ _BLOCK = 250_000
 """Random numbers drawn at once, and four megabytes of memory. A stream of them is the same however
 it is cut.
 """
+_KEPT = 2_000_000
+"""Places of samples that are kept for the next row: sixteen megabytes, enough for 200 queries."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,7 @@ def bootstrap_interval(
     n = values.size
     if n < 2 or np.ptp(values) == 0:
         return float(values.mean()), float(values.mean())
-    rng = np.random.default_rng(seed)
-    means = _in_blocks(
-        resamples, n, lambda rows: values[rng.integers(0, n, size=(rows, n))].mean(axis=1)
-    )
+    means = np.concatenate([values[places].mean(axis=1) for places in _samples(n, seed, resamples)])
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
@@ -175,12 +176,28 @@ def _signed_sums(values: Vector) -> Vector:
     return sums
 
 
-def _in_blocks(total: int, width: int, draw: Callable[[int], Vector]) -> Vector:
-    """`total` results of `draw(rows)`, drawn in blocks of at most _BLOCK numbers."""
+def _samples(size: int, seed: int, resamples: int) -> Iterable[Places]:
+    """Return the places of `resamples` samples of as many values with replacement, in blocks of
+    shape (samples, size). Every measure and row of a run asks for the same ones.
+    """
+    if size * resamples <= _KEPT:
+        return _kept_samples(size, seed, resamples)
+    return _drawn_samples(size, seed, resamples)
+
+
+@lru_cache(maxsize=2)
+def _kept_samples(size: int, seed: int, resamples: int) -> tuple[Places, ...]:
+    return tuple(_drawn_samples(size, seed, resamples))
+
+
+def _drawn_samples(size: int, seed: int, resamples: int) -> Iterator[Places]:
+    """Yield the samples, drawn in blocks of at most _BLOCK numbers."""
     import numpy as np
 
-    rows = max(1, _BLOCK // max(1, width))
-    return np.concatenate([draw(min(rows, total - start)) for start in range(0, total, rows)])
+    rng = np.random.default_rng(seed)
+    rows = max(1, _BLOCK // max(1, size))
+    for start in range(0, resamples, rows):
+        yield rng.integers(0, size, size=(min(rows, resamples - start), size))
 
 
 def one_sided_bounds(delta: Sequence[float]) -> tuple[float, float]:

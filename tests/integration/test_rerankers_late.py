@@ -296,9 +296,9 @@ def test_ties_of_word_overlap_fall_to_the_tie_rule() -> None:
 
 @given(st.text(), st.text())
 def test_word_overlap_holds_for_any_text(query: str, document: str) -> None:
-    found = word_overlap.overlap(query, document)
-    assert 0.0 <= found <= 1.0
-    assert word_overlap.overlap(query, f"{document} {query}") == (
-        1.0 if word_overlap.words(query) else 0.0
-    )
-    assert word_overlap.overlap(f"{query} {query}", document) == found
+    reranker: Any = rerankers.build("word-overlap")
+    pairs = [(query, document), (query, f"{document} {query}"), (f"{query} {query}", document)]
+    share, of_itself, of_twice = reranker.score(pairs).tolist()
+    assert 0.0 <= share <= 1.0
+    assert of_itself == (1.0 if word_overlap.words(query) else 0.0)
+    assert of_twice == share

@@ -148,8 +148,8 @@ def test_a_stemmer_of_another_script_is_noted() -> None:
 
 def test_word_overlap_keeps_words_whole() -> None:
     assert words("दिल्ली में a b_2") == {"दिल्ली", "में", "a", "b_2"}
-    assert overlap(unicodedata.normalize("NFD", "Huế"), "ở huế") == 1.0
-    assert overlap("दिन", "दाल") == 0.0, "they share a letter and no word"
+    assert overlap(words(unicodedata.normalize("NFD", "Huế")), words("ở huế")) == 1.0
+    assert overlap(words("दिन"), words("दाल")) == 0.0, "they share a letter and no word"
 
 
 @pytest.mark.parametrize("text", ["မြန်မာ", "ខ្មែរ", "ភ្នំពេញ", "น้ำ", "ນ້ຳ"])

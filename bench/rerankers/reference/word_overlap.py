@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from bench.contract.stage import Description, Placement
@@ -36,15 +37,17 @@ class WordOverlapReranker(PointwiseReranker):
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         import numpy as np
 
-        return np.array([overlap(query, document) for query, document in pairs], dtype=np.float64)
+        # queries share documents, and all pairs of a list their query
+        words_of = {text: words(text) for text in set(chain.from_iterable(pairs))}
+        shares = [overlap(words_of[query], words_of[document]) for query, document in pairs]
+        return np.array(shares, dtype=np.float64)
 
 
-def overlap(query: str, document: str) -> float:
-    """Return the share of the query's distinct words that are in the document."""
-    query_words = words(query)
-    if not query_words:
+def overlap(query: frozenset[str], document: frozenset[str]) -> float:
+    """Return the share of the query's distinct words that are among the document's."""
+    if not query:
         return 0.0
-    return len(query_words & words(document)) / len(query_words)
+    return len(query & document) / len(query)
 
 
 def words(text: str) -> frozenset[str]:
