@@ -168,10 +168,11 @@ _CACHES = count()
 def own_cache_and_no_keys(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Name a cache for each test. Its folder is made by whoever keeps something there: `mktemp`
-    would look through the thousands that there are in every test.
+    """Make a cache for each test. To number it, `mktemp` would read the names of the thousands that
+    there are already.
     """
     cache = tmp_path_factory.getbasetemp() / "caches" / str(next(_CACHES))
+    cache.mkdir(parents=True)
     monkeypatch.setenv("RERANK_BENCH_CACHE", str(cache))
     for key in KEYS:
         monkeypatch.delenv(key, raising=False)

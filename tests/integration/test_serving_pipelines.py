@@ -250,13 +250,16 @@ def test_a_description_in_json_holds_its_suite(tmp_path: Path) -> None:
 
 def test_the_command_serves_a_suite_until_it_is_told_to_stop(cache: Path, tmp_path: Path) -> None:
     path = tmp_path / "winner.json"
-    path.write_text(json.dumps({"suite": {**SUITE, "rerankers": []}}))
+    # stages without weights: a process of its own would import torch for seconds
+    stages = [{"bm25": {"keep": 30}}, {"word-overlap": {"keep": 10}}]
+    suite = {**SUITE, "rerankers": [], "pipelines": [{"name": "two", "stages": stages}]}
+    path.write_text(json.dumps({"suite": suite}))
     command = [sys.executable, "-m", "bench", "serve", str(path), "--port", "0", "--device", "cpu"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         url = line.split(" at ")[-1].strip()
-        assert line.startswith("serving three (pipeline on cpu) at http://127.0.0.1:")
+        assert line.startswith("serving two (pipeline on cpu) at http://127.0.0.1:")
         assert "POST /search" in process.stdout.readline()
         answer = httpx.post(f"{url}/search", json={"query": "boil an egg", "top_k": 1}, timeout=60)
         assert len(answer.json()["results"]) == 1
