@@ -89,6 +89,11 @@ class Work(ABC):
         """Return the orders after it, all documents handed on that it got."""
 
     @property
+    def learns(self) -> bool:
+        """Whether it learns a number from the lists of a run, which a server does not have."""
+        return False
+
+    @property
     def has_share(self) -> bool:
         """Whether it is a blend, with a share of its row."""
         return False
@@ -128,6 +133,10 @@ class Skip(Work):
     @property
     def rows(self) -> tuple[str, ...]:
         return (self.row,)
+
+    @property
+    def learns(self) -> bool:
+        return self.rule.is_learned
 
     def written(self, share: str | None = None) -> str:
         return f"skip({self.row} {self.rule})"

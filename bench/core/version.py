@@ -12,12 +12,7 @@ def version() -> str:
     """Return this package's version: of its installation, or of the checkout that it runs from
     where nothing is installed.
     """
-    from importlib import metadata
-
-    try:
-        return metadata.version("rerank-bench")
-    except metadata.PackageNotFoundError:
-        return _version_of_checkout()
+    return installed("rerank-bench") or _version_of_checkout()
 
 
 @cache

@@ -69,10 +69,11 @@ class Expected:
         """Return flat values: what scoring and the timed pass take together, and the price."""
         both = self.usage + self.timed
         return {
-            **{
-                name: getattr(self.trial, name)
-                for name in ("dataset", "first_stage", "depth", "reranker", "device")
-            },
+            "dataset": self.trial.dataset,
+            "first_stage": self.trial.first_stage,
+            "depth": self.trial.depth,
+            "reranker": self.trial.reranker,
+            "device": self.trial.device,
             "reason": self.reason,
             "queries": self.queries,
             "cached": self.cached,

@@ -15,7 +15,6 @@ from bench.composition.prices import price_of
 from bench.composition.steps import NotStored
 from bench.composition.times import Forecasts
 from bench.composition.training import families_seen
-from bench.composition.works import Skip
 from bench.tuning.outcome import Candidate
 
 LEARNED_ON = 0
@@ -34,8 +33,7 @@ class Choice:
     def __post_init__(self) -> None:
         self.left_out += self.composing.dataset.left_out.items()
         for chain in grid(self.composing.dataset):
-            # a rule by a quantile has no number that a server could go by
-            if not any(isinstance(step.work, Skip) for step in chain.steps):
+            if not any(step.work.learns for step in chain.steps):
                 self._add(chain)
         for pipeline in self.composing.tuned_blends():
             if pipeline.tuning is not None:
