@@ -83,11 +83,13 @@ def judged(datasets: Sequence[Dataset]) -> Judged:
 
 
 def measured(dataset: Dataset) -> list[JudgedQuery]:
-    """Return the queries that a dataset measures: those with judgments, all of them where nobody
-    has judged yet. Where its documents are not all known, no relevant document is.
+    """Return the queries that a dataset measures: those with a relevant document, all of them where
+    nobody has judged yet. Where its documents are not all known, those with judgments, and no
+    relevant documents.
     """
     relevant: Mapping[str, tuple[str, ...]] = {}
-    if dataset.has_texts and dataset.documents_read is None:
+    is_known = dataset.has_texts and dataset.documents_read is None
+    if is_known:
         relevant = _relevant(dataset)
     queries: list[JudgedQuery] = []
     for query_id in sorted(dataset.qrels or dataset.queries):
@@ -95,6 +97,8 @@ def measured(dataset: Dataset) -> list[JudgedQuery]:
             continue
         grades = dataset.qrels.get(query_id, {})
         positives = relevant.get(query_id, ())
+        if is_known and grades and not positives:
+            continue
         text = dataset.queries[query_id]
         digests = _digests(dataset, positives)
         queries.append(JudgedQuery(0, query_id, query_id, text, grades, positives, digests))

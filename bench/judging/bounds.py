@@ -4,6 +4,7 @@ of each row to the first stage.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -144,6 +145,8 @@ def _bound(
     """
     means = draws.mean(axis=1)
     corrected = float(means.mean())
+    # Rubin's variance between imputations, a finite number of them
+    quantile *= math.sqrt(1 + 1 / len(draws))
     reach = quantile * float(means.std(ddof=1))
     reach_of_all = max(reach, quantile * float((draws * weights).sum(axis=1).std(ddof=1)))
     return Bound(

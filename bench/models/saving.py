@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.core.errors import causes
 
-TORCH = ("PytorchStreamWriter", "inline_container", "iostream error")
+TORCH = re.compile("PytorchStreamWriter|inline_container|iostream error")
 """What torch's errors name where an archive cannot be written: it raises a RuntimeError, and does
 not say why.
 """
@@ -34,8 +34,7 @@ def saving(folder: Path) -> Iterator[None]:
         number = int(code[1])
         raise OSError(number, os.strerror(number), str(folder)) from error
     except RuntimeError as error:
-        texts = [str(cause) for cause in causes(error)]
-        if not any(name in text for text in texts for name in TORCH):
+        if not any(TORCH.search(str(cause)) for cause in causes(error)):
             raise
         reason = "a file cannot be written: the disk may be full"
         raise OSError(errno.EIO, reason, str(folder)) from error

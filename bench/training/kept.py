@@ -61,8 +61,8 @@ def trained_model(
     base.require()
     portions = split(recipe, observer)
     if measured is not None:
-        for seen in (portions.seen, *base.seen):
-            refuse_measured(seen, measured)
+        refuse_measured(portions.seen, measured)
+        check_base(recipe, measured)
     data = subset(_lists(recipe, portions, device, observer), fraction, recipe.seed)
     key = training_key(recipe, data, base)
     known = _stored(folder, key)
@@ -90,12 +90,19 @@ def untuned_model(recipe: Recipe, device: str) -> TrainedModel:
     return TrainedModel(key, base.recipe.base_dir, {"fraction": 0.0, "queries": 0, "pairs": 0})
 
 
+def check_base(recipe: Recipe, measured: Dataset) -> None:
+    """Raise DataError where a recipe has trained the base of this one on what a dataset
+    measures.
+    """
+    for seen in Base(recipe, "cpu").seen:
+        refuse_measured(seen, measured)
+
+
 def check_measured(recipe: Recipe, measured: Dataset) -> None:
     """Raise DataError where a recipe trains on what a dataset measures, or its base has done so,
     before anything is mined or downloaded. Training data that is read in part is not compared.
     """
-    for seen in Base(recipe, "cpu").seen:
-        refuse_measured(seen, measured)
+    check_base(recipe, measured)
     own: list[Dataset] = []
     for part in recipe.data:
         dataset = datasets.load(part.name, part.options, recipe.base_dir, recipe.seed, check=True)

@@ -121,10 +121,12 @@ class TrainedReranker(BaseReranker):
         self._dataset = dataset
 
     def check_over(self, dataset: Dataset) -> None:
-        from bench.training.kept import check_measured
+        from bench.training.kept import check_base, check_measured
 
         if self.options.fraction:
             check_measured(self.recipe, dataset)
+        else:
+            check_base(self.recipe, dataset)
 
     def restore(self, key: str) -> None:
         self._key = key
@@ -165,9 +167,11 @@ class TrainedReranker(BaseReranker):
         """Have the model, from the cache where it is there."""
         if self.state is not None:
             return
-        from bench.training.kept import FOLDER, trained_model, untuned_model
+        from bench.training.kept import FOLDER, check_base, trained_model, untuned_model
 
         if not self.options.fraction:
+            if self._dataset is not None:
+                check_base(self.recipe, self._dataset)
             self.state = untuned_model(self.recipe, self.device)
             return
         folder = cache_dir(FOLDER)
