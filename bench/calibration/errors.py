@@ -118,11 +118,19 @@ def auc(scores: FloatArray, labels: FloatArray) -> float:
     the higher score, ties counting half: the area under the ROC curve, over all queries together.
     NaN where all labels are equal.
     """
-    from scipy.stats import rankdata
+    is_relevant = labels > 0
+    return auc_of(scores[is_relevant], scores[~is_relevant])
 
-    relevant = float(labels.sum())
-    others = len(labels) - relevant
-    if not relevant or not others:
+
+def auc_of(relevant: FloatArray, others: FloatArray) -> float:
+    """Return the same of the scores of relevant documents and of the others (Hanley & McNeil,
+    Radiology 1982).
+    """
+    import numpy as np
+
+    if not len(relevant) or not len(others):
         return float("nan")
-    ranks = rankdata(scores)
-    return float((ranks[labels > 0].sum() - relevant * (relevant + 1) / 2) / (relevant * others))
+    ordered = np.sort(others)
+    below = np.searchsorted(ordered, relevant, side="left").sum()
+    up_to = np.searchsorted(ordered, relevant, side="right").sum()
+    return float((int(below) + int(up_to)) / 2 / (len(relevant) * len(others)))

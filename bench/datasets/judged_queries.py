@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -155,7 +156,9 @@ def tokens(text: str) -> frozenset[str]:
     """Return the words of a text, as the lexical first stage cuts them; single letters and digits
     count, too.
     """
-    return frozenset(_PATTERN.findall(visible_text(text)))
+    return frozenset(_pattern().findall(visible_text(text)))
 
 
-_PATTERN = words.compiled(f"{words.TOKEN}|\\w")
+@cache
+def _pattern() -> re.Pattern[str]:
+    return words.compiled(f"{words.TOKEN}|\\w")

@@ -5,12 +5,14 @@ Never a host name, a user name or a path: a record can be shared.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import re
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypedDict
 
 from bench.core.errors import SuiteError, Unavailable
@@ -84,6 +86,9 @@ def is_device_name(name: str) -> bool:
 def available_devices() -> list[str]:
     """Return cpu, and the devices that torch can reach. Without torch, cpu alone."""
     devices = ["cpu"]
+    if "torch" not in sys.modules and not _may_have_accelerator():
+        # torch takes seconds to import
+        return devices
     try:
         import torch
     except ImportError:
@@ -93,6 +98,20 @@ def available_devices() -> list[str]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     return devices
+
+
+def _may_have_accelerator() -> bool:
+    """Return whether torch could reach more than the CPU: only macOS has mps, and the others need a
+    library of the driver of NVIDIA, or AMD's device.
+    """
+    if sys.platform == "darwin" or Path("/dev/kfd").exists():
+        return True
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def resolve_device(name: str) -> str:

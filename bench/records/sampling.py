@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 SAMPLED = 2_000
-"""Queries up to which nothing is left out."""
 SAMPLED_DOCUMENTS = 500_000
-"""Documents of the queries that are drawn, together."""
+"""Queries, and documents of queries, up to which nothing is left out."""
 
 
 def sampled(query_ids: Sequence[str], seed: int, documents: float) -> Collection[str] | None:
-    """Return SAMPLED of the queries, or fewer where they have more than SAMPLED_DOCUMENTS together,
-    drawn at random by the seed; None where there are no more. `documents` are those of a query, on
-    average.
+    """Return SAMPLED of the queries, or as many as have SAMPLED_DOCUMENTS together, drawn at random
+    by the seed; None where there are no more. `documents` are those of a query, on average.
     """
     import numpy as np
 
-    if len(query_ids) <= SAMPLED:
-        return None
     count = max(1, min(SAMPLED, int(SAMPLED_DOCUMENTS / max(1.0, documents))))
+    if len(query_ids) <= count:
+        return None
     drawn = np.random.default_rng(seed).choice(len(query_ids), count, replace=False)
     return frozenset([query_ids[place] for place in drawn.tolist()])

@@ -15,11 +15,12 @@ import pandas as pd
 import pytest
 
 from bench import reports
+from bench.calibration.errors import auc_of
 from bench.core.counting import counted
 from bench.records.run import Run
 from bench.records.schema import Cost
 from bench.reports.charts import svg
-from bench.reports.charts.scores import CandidateScores, auc
+from bench.reports.charts.scores import CandidateScores
 from bench.reports.renderers.html import asset, for_script
 from tests.support.agreement import PRINTED
 from tests.support.made_reports import Made, made_report
@@ -408,7 +409,7 @@ def test_the_area_under_the_curve_agrees_with_counting_pairs() -> None:
     rng = np.random.default_rng(1)
     good, bad = rng.integers(0, 9, 40).astype(float), rng.integers(0, 7, 60).astype(float)
     counted = np.mean([(g > b) + 0.5 * (g == b) for g in good for b in bad])
-    assert auc(good, bad) == pytest.approx(counted)
+    assert auc_of(good, bad) == pytest.approx(counted)
 
 
 @pytest.mark.parametrize(

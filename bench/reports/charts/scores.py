@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.calibration.errors import auc_of
 from bench.records.rows import Row
 from bench.records.run import Run
 from bench.reports.charts import svg
@@ -93,7 +94,7 @@ class CandidateScores:
         chart = ""
         if not self.order_only:
             chart = _draw(good, bad, name)
-        share = auc(good, bad)
+        share = auc_of(good, bad)
         return Separation(name, mark, chart, share, len(good), len(bad), self.order_only)
 
     def _relevant(self, piece: pd.DataFrame) -> NDArray[np.bool_]:
@@ -108,18 +109,6 @@ class CandidateScores:
         known_documents = _codes(documents.categories, known["document"])
         relevant: NDArray[np.bool_] = np.isin(rows, known_queries * width + known_documents)
         return relevant
-
-
-def auc(good: Scores, bad: Scores) -> float:
-    """Return the area under the ROC curve by ranks, ties counting half (Hanley & McNeil, Radiology
-    1982).
-    """
-    import numpy as np
-
-    ordered = np.sort(bad)
-    below = np.searchsorted(ordered, good, side="left").sum()
-    up_to = np.searchsorted(ordered, good, side="right").sum()
-    return float((int(below) + int(up_to)) / 2 / (len(good) * len(bad)))
 
 
 def _codes(categories: pd.Index[str], names: pd.Series[str]) -> NDArray[np.int64]:
