@@ -67,11 +67,32 @@ def test_a_cluster_that_does_not_answer_is_one_line(
     assert line.startswith(f"no Ray cluster answers at ray://127.0.0.1:{closed}: ")
     assert "\n" not in line
     for address in ("ray://head", "ray://127.0.0.1:port"):
-        with pytest.raises(Unavailable, match="no Ray cluster answers at"):
+        with pytest.raises(Unavailable, match=r"no Ray cluster answers at .*: it names no port"):
             executors.build("ray", {"address": address}).check()
     monkeypatch.setattr(ray_session, "SECONDS_TO_ANSWER", 0.5)
     with pytest.raises(Unavailable, match=rf"no Ray cluster answers at 127\.0\.0\.1:{port}\. The"):
         executors.build("ray", {"address": f"127.0.0.1:{port}"}).check()
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra [ray]")
+def test_whatever_keeps_ray_from_starting_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray raises a bare Exception where a machine is too busy to start it in time."""
+
+    class Slow:
+        def is_initialized(self) -> bool:
+            return False
+
+        def init(self, **options: object) -> None:
+            raise Exception("The current node timed out during startup.\nAnd more.")
+
+        def shutdown(self) -> None:
+            pass
+
+    monkeypatch.setattr(ray_session, "_imported", Slow)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    session = ray_session.Session(None, 1)
+    with pytest.raises(Unavailable, match=r"^Ray did not start: The current node .* startup\.$"):
+        session.connected()
 
 
 def test_an_address_in_the_place_of_a_name_is_that_of_ray() -> None:
@@ -81,6 +102,8 @@ def test_an_address_in_the_place_of_a_name_is_that_of_ray() -> None:
     assert _entry(load(SUITE).with_executor("processes")) == "processes"
     with pytest.raises(SuiteError, match="option 'address': unknown key"):
         load(SUITE).with_executor("processes://head:1")
+    with pytest.raises(SuiteError, match="is written ray://head:6379"):
+        load(SUITE).with_executor("head:6379")
     with pytest.raises(SuiteError, match="executor 'rai://head:1'"):
         load(SUITE).with_executor("rai://head:1")
 

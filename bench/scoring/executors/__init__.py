@@ -25,6 +25,8 @@ DEFAULT = next(iter(EXECUTORS))
 
 def class_of(name: str) -> type[Executor]:
     """Return the class behind a name. Raises SuiteError naming the nearest valid name."""
+    if "://" not in name and name.rpartition(":")[2].isdecimal():
+        raise SuiteError(f"executor '{name}': the address of a Ray cluster is written ray://{name}")
     kind = resolve(name, EXECUTORS, "executor")
     if not isinstance(kind, type) or not issubclass(kind, Executor):
         raise SuiteError(

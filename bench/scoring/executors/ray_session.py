@@ -96,7 +96,7 @@ class Session:
                     ray.init(address=address, **quiet)
             else:
                 self._start_here(ray, quiet)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises many kinds, a bare Exception among them
             ray.shutdown()
             self.close()
             reason = str(error).strip().partition("\n")[0]
@@ -147,6 +147,8 @@ def _require_answer(address: str) -> None:
         "The address is HOST:PORT of `ray start --head` (6379 by default), as a machine of the "
         "cluster reaches it: docs/cluster.md"
     )
+    if not port.isdecimal():
+        raise Unavailable(f"{problem}: it names no port", fix)
     try:
         socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_CONNECT).close()
     except (OSError, ValueError, OverflowError) as error:
