@@ -7,6 +7,7 @@ builds of an index may differ in what they find: the one in the cache serves unt
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Iterator
@@ -114,7 +115,13 @@ def _made(vectors: NDArray[np.float16], kind: Kind, effort: int | None) -> Appro
 
 
 def _save(approximate: Approximate, folder: Path) -> None:
+    """Write an index into a folder. Raises OSError where it cannot be written."""
     import faiss
 
-    faiss.write_index(approximate.index, str(folder / INDEX))
+    path = folder / INDEX
+    try:
+        faiss.write_index(approximate.index, str(path))
+    except RuntimeError as error:
+        # what faiss raises for every reason, a full disk among them
+        raise OSError(errno.EIO, "faiss cannot write it", str(path)) from error
     (folder / SECONDS).write_text(json.dumps(approximate.seconds), encoding="utf-8")

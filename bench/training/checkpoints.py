@@ -18,12 +18,14 @@ from typing import NamedTuple
 
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import cache_dir
-from bench.core.digest import digest_of
+from bench.core.digest import digest_of, file_digest
 from bench.core.kept_folder import alone, is_intact, seal
 
 KEY = "key.json"
 WEIGHTS = "trained.safetensors"
 PROGRESS = "progress.json"
+BEST = "best.sha256"
+"""The digest of the best weights so far, which lie next to the checkpoints."""
 LAYOUT = 1
 """Of what a checkpoint holds: another number where it could not be continued any more."""
 
@@ -98,10 +100,12 @@ class Workplace:
         return path.is_file() and path.read_bytes() == self._key.encode()
 
     def checkpoint(self) -> Path | None:
-        """Return the newest checkpoint that is whole; what is not is removed."""
+        """Return the newest checkpoint that is whole, and whose best weights are; what is not is
+        removed.
+        """
         intact: list[Path] = []
         for path in self._checkpoints():
-            if is_intact(path):
+            if is_intact(path) and self._has_best(path):
                 intact.append(path)
             else:
                 shutil.rmtree(path)
@@ -114,14 +118,27 @@ class Workplace:
     def finish_checkpoint(self, path: Path, progress: Progress) -> None:
         """Have a checkpoint count, and remove what came before it."""
         progress.write(path / PROGRESS)
+        best = progress.best
+        if best is not None:
+            (path / BEST).write_text(file_digest(self.best_weights(best.step)), encoding="utf-8")
         seal(path)
         for other in self._checkpoints():
             if other != path:
                 shutil.rmtree(other)
-        best = progress.best
         for weights in self.folder.glob("best-*.safetensors"):
             if best is None or weights != self.best_weights(best.step):
                 weights.unlink()
+
+    def _has_best(self, checkpoint: Path) -> bool:
+        best = Progress.read(checkpoint / PROGRESS).best
+        if best is None:
+            return True
+        try:
+            digest = file_digest(self.best_weights(best.step))
+        except FileNotFoundError:
+            return False
+        path = checkpoint / BEST
+        return path.is_file() and path.read_text(encoding="utf-8") == digest
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

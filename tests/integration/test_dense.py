@@ -461,6 +461,16 @@ def test_the_recall_of_an_approximate_search_is_measured(
     assert again.opened
 
 
+def test_an_index_of_faiss_that_cannot_be_written_is_served_from_memory(tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    from bench.retrieval.ann import _save, approximate
+
+    vectors = np.eye(8, dtype=np.float16)
+    index = approximate(vectors, "faiss-hnsw", None, None)
+    with pytest.raises(OSError, match="faiss cannot write it"):
+        _save(index, tmp_path / "absent")
+
+
 def refusal(options: Mapping[str, Any], dataset: Dataset) -> str:
     with pytest.raises(BenchError) as error:
         retrieved(dataset, "dense", options)

@@ -27,7 +27,7 @@ from bench.records import probe_file
 from bench.records.keys import Key
 from bench.retrieval import build_times
 from bench.training import fit
-from bench.training.checkpoints import KEY, Workplace
+from bench.training.checkpoints import KEY, CurvePoint, Progress, Workplace
 from bench.tuning import winner
 from bench.tuning.journal import Journal
 from bench.tuning.outcome import Outcome
@@ -116,6 +116,20 @@ def test_a_changed_time_of_a_search_is_timed_anew(tmp_path: Path) -> None:
         changed[bit // 8] ^= 1 << bit % 8
         path.write_bytes(changed)
         assert Journal(path, "key").entries == {}, bit
+
+
+def test_a_training_does_not_go_on_to_best_weights_that_were_changed(tmp_path: Path) -> None:
+    workplace = Workplace(tmp_path / "work", "key")
+    workplace.open()
+    checkpoint = workplace.folder / "checkpoint-5"
+    checkpoint.mkdir()
+    best = workplace.best_weights(5)
+    best.write_bytes(b"weights")
+    workplace.finish_checkpoint(checkpoint, Progress(curve=[CurvePoint(5, 1.0, 0.5)]))
+    assert workplace.checkpoint() == checkpoint
+    best.write_bytes(b"Weights")
+    assert workplace.checkpoint() is None
+    assert not checkpoint.exists(), "it begins anew"
 
 
 def test_a_changed_answer_of_a_judge_is_no_answer(tmp_path: Path) -> None:
