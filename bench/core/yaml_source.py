@@ -59,11 +59,12 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def text_of(path: Path | str) -> str:
-    """Return the text of a file, without a byte order mark. Raises SuiteError where it cannot be
-    read.
+    """Return the text of a file, without a byte order mark: of one that is larger than anybody
+    writes by hand its beginning, which `Source` refuses. Raises SuiteError where it cannot be read.
     """
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        with Path(path).open(encoding="utf-8-sig") as file:
+            return file.read(LARGEST_TEXT + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise SuiteError(f"{path}: cannot be read: {error}") from error
 
@@ -78,8 +79,8 @@ class Source:
         self.file = file
         if len(text) > LARGEST_TEXT:
             raise SuiteError(
-                f"{file}: {len(text):,} characters, where {LARGEST_TEXT:,} are the limit: is it "
-                "the right file?"
+                f"{file}: more than {LARGEST_TEXT:,} characters, which are the limit: is it the "
+                "right file?"
             )
         try:
             loader = _Loader(text)

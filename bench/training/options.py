@@ -65,6 +65,7 @@ class Negatives(Options):
     margin: float | None = Field(
         None,
         ge=0,
+        allow_inf_nan=False,
         description="a hard negative's score in the pipeline is at least this much below that of "
         "the best positive of its query",
     )

@@ -125,7 +125,7 @@ class Recipe(Options):
     epochs: float = Field(2, gt=0, le=1000, description="passes over the training data")
     batch: int = Field(16, ge=1, description="pairs per step; lists count their documents")
     length: int = Field(256, ge=8, description="tokens per pair, or per text of an encoder")
-    rate: float = Field(2e-5, gt=0, description="the largest learning rate")
+    rate: float = Field(2e-5, gt=0, allow_inf_nan=False, description="the largest learning rate")
     warmup: float = Field(
         0.1, ge=0, lt=1, description="share of the steps in which the learning rate rises"
     )

@@ -109,6 +109,8 @@ def test_the_shipped_schema_says_what_a_recipe_may() -> None:
         ("loss: listnet\nanchor: 5", 1, "name a teacher"),
         ("teacher: minilm-bi-encoder\nanchor: 5", 1, "labels of listnet have one"),
         ("anchor: 0", 4, "greater than 0"),
+        ("rate: .inf", 4, "finite number"),
+        ("negatives: {margin: .inf}", 4, "finite number"),
         ("sharpness: 2", 1, "labels of listnet have one"),
         ("kind: bi-encoder\nhead: cosine", 1, "of a cross-encoder, and this is a bi-encoder"),
         ("head: cosine", 1, "saved as an adapter alone"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import SuiteError
-from bench.core.yaml_source import Source
+from bench.core.yaml_source import Source, text_of
 from bench.gate.file import load as load_gates
 from bench.suite.suite import load as load_suite
 from bench.suite.suite import parse
@@ -122,3 +122,11 @@ def test_a_mapping_that_yaml_cannot_write_is_said() -> None:
     endless.append(endless)
     with pytest.raises(SuiteError, match="part of itself"):
         load_suite({"name": "x", "datasets": endless})
+
+
+def test_a_file_without_an_end_is_refused_at_the_limit() -> None:
+    endless = Path("/dev/zero")
+    if not endless.exists():
+        pytest.skip("this system has no /dev/zero")
+    with pytest.raises(SuiteError, match="/dev/zero: more than 1,048,576 characters"):
+        Source(text_of(endless), str(endless))
