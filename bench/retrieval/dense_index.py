@@ -176,35 +176,45 @@ def _products(queries: Vectors, block: Vectors) -> Vectors:
 
 
 class _Pick:
-    """The rows of one query that may be among its best, over blocks."""
+    """The rows of one query that may be among its best, over blocks. What scores below `_floor` is
+    beaten by as many rows of earlier blocks as are wanted.
+    """
 
     def __init__(self, depth: int, margin: float) -> None:
         self._depth, self._margin = depth, margin
+        self._floor = float("-inf")
         self._rows: list[Rows] = []
         self._scores: list[Vectors] = []
 
     def add(self, start: int, scores: Vectors) -> None:
-        rows = _best(scores, self._depth, self._margin)
+        import numpy as np
+
+        rows = np.arange(len(scores))
+        if self._rows:
+            rows = np.flatnonzero(scores >= self._floor)
+            scores = scores[rows]
+        if len(scores) > self._depth:
+            self._floor = max(self._floor, _floor(scores, self._depth, self._margin))
+            places = np.flatnonzero(scores >= self._floor)
+            rows, scores = rows[places], scores[places]
         self._rows.append(rows + start)
-        self._scores.append(scores[rows])
+        self._scores.append(scores)
 
     def rows(self) -> Rows:
         import numpy as np
 
-        rows = np.concatenate(self._rows)
-        return rows[_best(np.concatenate(self._scores), self._depth, self._margin)]
+        rows, scores = np.concatenate(self._rows), np.concatenate(self._scores)
+        if len(rows) <= self._depth:
+            return rows
+        return rows[scores >= _floor(scores, self._depth, self._margin)]
 
 
-def _best(scores: Vectors, depth: int, margin: float) -> Rows:
-    """Return the places of the `depth` highest scores, and of those so little below that they may
-    be among them.
-    """
+def _floor(scores: Vectors, depth: int, margin: float) -> float:
+    """Return the lowest score of a row that may be among the `depth` best, of more than these."""
     import numpy as np
 
-    if len(scores) <= depth:
-        return np.arange(len(scores))
     lowest = np.partition(scores, len(scores) - depth)[len(scores) - depth]
-    return np.flatnonzero(scores >= lowest - 2 * margin)
+    return float(lowest - 2 * margin)
 
 
 def rounding(dimensions: int, length: float) -> float:
