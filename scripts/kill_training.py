@@ -1,6 +1,6 @@
 """Kill a training ten times at random moments, and compare its weights with an undisturbed one's.
 
-    python scripts/kill_training.py                         # tiny weights, about five minutes
+    python scripts/kill_training.py                         # tiny weights, some minutes
     python scripts/kill_training.py recipe.yaml --kills 10
 
 Each kill is SIGKILL to `rerank-bench train`, up to half a second after it has written another
@@ -18,15 +18,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.core.kept_folder import MANIFEST
 from bench.models.weights import file_hash
 
 RECIPE = """
 name: killed
 base: tiny:bert-cross-encoder
-data: {"embedded:everyday-train": {queries: 50}}
+data: {"embedded:everyday-train": {queries: 24}}
 dev: 0.2
 leaks: drop
-epochs: 30
+epochs: 24
 batch: 32
 length: 64
 rate: 1.0e-3
@@ -97,9 +98,10 @@ def kill_at_work(
     """Kill a training some moments after it has written a checkpoint, also while it writes the
     next one; return the checkpoints that it leaves, None where it has ended.
     """
-    before = checkpoints(out)
+    before = set(checkpoints(out))
     deadline = time.monotonic() + LATEST
-    while checkpoints(out) == before:
+    # the last one may go before the next one is whole
+    while set(checkpoints(out)) <= before:
         if process.poll() is not None:
             return None
         if time.monotonic() > deadline:
@@ -115,8 +117,9 @@ def kill_at_work(
 
 
 def checkpoints(out: Path) -> list[str]:
-    """Return the names of the checkpoints of a training, whole or not."""
-    return sorted(path.name for path in (out / "model.training").glob("checkpoint-*"))
+    """Return the names of the whole checkpoints of a training, which go on after a kill."""
+    manifests = (out / "model.training").glob(f"checkpoint-*/{MANIFEST}")
+    return sorted(path.parent.name for path in manifests)
 
 
 def weights(out: Path) -> str:
