@@ -97,6 +97,7 @@ def test_checkpoints_hold_no_pickle(tmp_path: Path) -> None:
     (checkpoint,) = (tmp_path / "model.training").glob("checkpoint-*")
     names = {path.name for path in checkpoint.iterdir()}
     assert names == {
+        "best.sha256",
         "manifest.sha256",
         "optimizer.pt",
         "progress.json",
