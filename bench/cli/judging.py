@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from bench.cli.arguments import (
 from bench.cli.console import echo, open_observer, warn
 from bench.core.counting import counted
 from bench.core.errors import BenchError
+from bench.core.json_file import json_value
 
 if TYPE_CHECKING:
     from bench.judging.forecast import Forecast
@@ -50,7 +50,7 @@ class Body(click.ParamType[dict[str, Any]]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> dict[str, Any]:
         try:
-            fields = json.loads(value)
+            fields = json_value(value)
         except ValueError:
             fields = None
         if not isinstance(fields, dict):

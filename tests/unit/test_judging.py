@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
 from bench.catalogue import entries
 from bench.catalogue.model_families import MEMBERS, family_of
 from bench.catalogue.price import Price
+from bench.cli.judging import Body
 from bench.contract.request import Usage
 from bench.core.errors import RerankerError
 from bench.judging import grades, prompt
@@ -117,3 +119,10 @@ def test_a_budget_counts_what_is_in_flight() -> None:
         part.reserve(Usage(tokens=1))
     part.settle(first, Usage(tokens=0))
     part.reserve(Usage(tokens=1))
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"a":' * 100_000])
+def test_fields_of_a_request_that_are_no_json_object_are_refused(text: str) -> None:
+    assert Body().convert('{"top_p": 1}', None, None) == {"top_p": 1}
+    with pytest.raises(click.BadParameter, match="write a JSON object"):
+        Body().convert(text, None, None)

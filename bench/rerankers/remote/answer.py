@@ -12,6 +12,7 @@ from typing import Any
 from bench.contract.request import Usage, is_amount
 from bench.core.counting import counted
 from bench.core.errors import RerankerError
+from bench.core.json_file import json_value
 
 MOST_IN_AN_ANSWER = 1e9
 """Tokens or units that no single request uses: a larger number is nonsense."""
@@ -120,3 +121,11 @@ def amount(value: Any) -> float:
 def count(value: Any) -> int:
     """Return what a service says that it used, as a whole number."""
     return int(amount(value))
+
+
+def json_of(response: Any) -> Any:
+    """Return what a response holds; None where it is not JSON."""
+    try:
+        return json_value(response.content)
+    except ValueError:
+        return None

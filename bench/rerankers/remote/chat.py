@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.rerankers.remote.answer import count
-from bench.rerankers.remote.http import HttpOptions, HttpReranker, json_of
+from bench.rerankers.remote.answer import count, json_of
+from bench.rerankers.remote.http import HttpOptions, HttpReranker
 
 
 class ChatReranker(HttpReranker):

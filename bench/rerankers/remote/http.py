@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from bench.core.errors import RerankerError, SuiteError
 from bench.core.options import option
 from bench.rerankers.options import RerankerOptions
+from bench.rerankers.remote.answer import json_of
 from bench.rerankers.remote.client import ApiReranker
 from bench.rerankers.remote.options import ADDRESS, ApiOptions
 from bench.rerankers.remote.refusal import Refusal, reason_in, retry_after
@@ -78,11 +79,3 @@ class HttpReranker(ApiReranker):
                 retry_after(response.headers),
             )
         return response
-
-
-def json_of(response: Any) -> Any:
-    """Return what a response holds; None where it is not JSON."""
-    try:
-        return response.json()
-    except (ValueError, RecursionError):
-        return None

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
-import json
 import math
 import re
 import time
@@ -15,6 +14,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from bench.core.errors import causes
+from bench.core.json_file import json_value
 
 
 class Kind(Enum):
@@ -179,8 +179,8 @@ def reason_in(body: Any) -> str:
     if isinstance(body, bytes):
         body = body.decode("utf-8", "replace")
     if isinstance(body, str):
-        with contextlib.suppress(ValueError, RecursionError):
-            body = json.loads(body)
+        with contextlib.suppress(ValueError):
+            body = json_value(body)
     while isinstance(body, Mapping):
         texts = [body[name] for name in ("message", "detail", "error") if body.get(name)]
         body = next(iter(texts), None)

@@ -20,8 +20,8 @@ from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError
 from bench.core.options import option
 from bench.rerankers.options import RerankerOptions
-from bench.rerankers.remote.answer import Answer, amount, count
-from bench.rerankers.remote.http import HttpOptions, HttpReranker, json_of
+from bench.rerankers.remote.answer import Answer, amount, count, json_of
+from bench.rerankers.remote.http import HttpOptions, HttpReranker
 from bench.rerankers.remote.options import ADDRESS, SplitOptions
 from bench.rerankers.remote.overlap import Part
 from bench.rerankers.remote.refusal import Refusal

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from bench.core.digest import digest_of
 from bench.rerankers.remote.address import without_user
+from bench.rerankers.remote.answer import json_of
 from bench.rerankers.remote.refusal import Refusal
 
 Report = dict[str, str | int | float]
@@ -61,10 +62,7 @@ def _get(client: Any, url: str) -> Any:
         return None
     if response.status_code != 200:
         raise NotTold(f"GET {urlsplit(url).path}: HTTP {response.status_code}")
-    try:
-        return response.json()
-    except (ValueError, RecursionError):
-        return None
+    return json_of(response)
 
 
 def _entry(models: object, model: str) -> Mapping[str, object] | None:
