@@ -178,8 +178,7 @@ class MergedPairs:
         shift = int(self._shift)
         buckets = np.arange(low >> shift, ((high - 1) >> shift) + 1)
         rows, _ = self._of_buckets(buckets)
-        of_range = (rows["high"] >= np.uint64(low)) & (rows["high"] <= np.uint64(high - 1))
-        return rows[of_range]
+        return between(rows, low, high)
 
     def _near(self, keys: Keys) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Return the rows that share a bucket with a key, and the place of each in the file."""
@@ -212,3 +211,12 @@ class MergedPairs:
                 raise DamagedFile("the file is short")
             data += more
         return data
+
+
+def between(rows: NDArray[Any], low: int, high: int) -> NDArray[Any]:
+    """Return the rows, which are in order, whose first half is from `low` up to `high`."""
+    import numpy as np
+
+    start = int(np.searchsorted(rows["high"], np.uint64(low)))
+    end = int(np.searchsorted(rows["high"], np.uint64(high - 1), side="right"))
+    return rows[start:end]

@@ -25,6 +25,7 @@ from bench.scoring.merged_pairs import (
     SUM,
     MergedPairs,
     Stamp,
+    between,
 )
 from bench.scoring.pairs import key_order
 
@@ -98,7 +99,7 @@ class Batch:
         np.subtract.at(entries["size"], repeats, 1)
         chunks = np.array(table, dtype=np.dtype(CHUNK))
         is_there = np.ones(len(chunks), dtype=bool)
-        return Source(partial(_between, rows), len(rows), entries, chunks, costs, is_there)
+        return Source(partial(between, rows), len(rows), entries, chunks, costs, is_there)
 
 
 def source_of(file: MergedPairs) -> Source:
@@ -203,15 +204,6 @@ def _ranges(
 
         order, is_again = key_order(together["high"], together["low"], ranks)
         yield together[order[~is_again]]
-
-
-def _between(rows: NDArray[Any], low: int, high: int) -> NDArray[Any]:
-    """Return the rows, which are in order, whose first half is from `low` up to `high`."""
-    import numpy as np
-
-    start = int(np.searchsorted(rows["high"], np.uint64(low)))
-    end = int(np.searchsorted(rows["high"], np.uint64(high - 1), side="right"))
-    return rows[start:end]
 
 
 def _by_entry(rows: NDArray[Any]) -> Callable[[Slots], tuple[Slots, Slots]]:
