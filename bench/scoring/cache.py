@@ -39,10 +39,10 @@ from bench.scoring import chunk_file
 from bench.scoring.cache_folder import CacheFolder
 from bench.scoring.chunk_file import Chunk
 from bench.scoring.entry_pairs import NO_COST, Cost, EntryPairs, add_amounts
+from bench.scoring.merged_folder import MergedFolder
 
 if TYPE_CHECKING:
     from bench.contract.request import CandidateList, Scores
-    from bench.scoring.merged_folder import MergedFolder
     from bench.scoring.pairs import Keys
 
 LAYOUT = 1
@@ -89,8 +89,6 @@ class ScoreCache:
         self.by_pair: EntryPairs | None = None
         self._merged: MergedFolder | None = None
         if by_pair:
-            from bench.scoring.merged_folder import MergedFolder
-
             self._merged = MergedFolder(self._files, since, self._read_again)
             self.by_pair = self._merged.pairs
         self._learned: dict[str, Keys] = {}
