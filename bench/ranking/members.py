@@ -22,7 +22,8 @@ _LEVEL = 6
 _START = struct.Struct("<4sIBBH")
 _MARK = b"\x1f\x8b\x08\x04"
 """Of gzip: deflated, with a field in the header."""
-_UNIX = 255
+_UNKNOWN = 255
+"""The system that wrote the file."""
 _FIELD = struct.Struct("<2sHIIII")
 _NAME = b"RB"
 """Name and length of the field; bytes of the deflated text, documents, bytes of the ids, and a
@@ -87,9 +88,9 @@ class MemberWriter:
         size = _FIELD.size - 4 + len(ids)
         if len(ids) > ID_BYTES:
             # one id of such a length: readers read all of the file
-            return _START.pack(_MARK, 0, 0, _UNIX, 0)
+            return _START.pack(_MARK, 0, 0, _UNKNOWN, 0)
         field = _FIELD.pack(_NAME, size, *amounts, checksum) + ids
-        return _START.pack(_MARK, 0, 0, _UNIX, len(field)) + field
+        return _START.pack(_MARK, 0, 0, _UNKNOWN, len(field)) + field
 
     def _begin(self) -> None:
         self._lines: list[bytes] = []
