@@ -4,7 +4,9 @@ or out of date, nothing is lost and nothing wrong is answered.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -202,3 +204,40 @@ def test_where_no_file_can_be_written_scores_are_read_as_before(
     again = scored()
     assert (again.cached_queries, again.notes, merged()) == (QUERIES, [], [])
     assert_same(again, first)
+
+
+def die(*arguments: object, **options: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def score_until(name: str) -> None:
+    pytest.MonkeyPatch().setattr(name, die)
+    scored()
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [("bench.scoring.merging.crc32", 1), ("os.replace", 1), ("pathlib.Path.unlink", 2)],
+    ids=["half written", "not renamed", "next to the one that it replaces"],
+)
+def test_a_kill_during_merging_loses_no_score_and_counts_none_twice(name: str, files: int) -> None:
+    def score_some(number: int) -> None:
+        score(HashReranker(FakeOptions()), requests(number, docs=5), chunk_pairs=10)
+
+    score_some(12)
+    score_some(12)
+    [before] = merged()
+    first = scored()
+    process = multiprocessing.get_context("fork").Process(target=score_until, args=(name,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert before in merged()
+    assert len(merged()) == files
+    for _ in range(2):
+        again = scored()
+        assert (again.computed_queries, again.notes) == (0, [])
+        assert_same(again, first)
+        # what is merged next
+        score_some(QUERIES + 10)
+    assert len(merged()) == 1
