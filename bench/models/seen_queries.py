@@ -99,10 +99,9 @@ def together(last: Seen, before: Sequence[Seen]) -> Seen:
 
 def folders_of(weights: Weights, adapter: str | None = None) -> Iterator[Path]:
     """Yield the folders of a model that are here and may say what it has seen."""
-    if not weights.is_named:
-        folder = weights.stored()
-        if folder is not None:
-            yield folder
+    folder = weights.unnamed_folder()
+    if folder is not None:
+        yield folder
     if adapter:
         yield adapter_folder(adapter)
 

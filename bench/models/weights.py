@@ -171,6 +171,14 @@ class Weights(Requirement):
         """
         return self.folder() or hub.cached(self.spec, self.revision)
 
+    def unnamed_folder(self) -> Path | None:
+        """Return the folder that holds weights whose name does not say what they are; None of
+        others, and where they are not here.
+        """
+        if self.is_named:
+            return None
+        return self.stored()
+
     @property
     def label(self) -> str:
         """What a record shows: a local folder by its name alone."""

@@ -97,9 +97,7 @@ class EncodedFirstStage(BaseFirstStage):
     def check(self, dataset: Dataset | None, depth: int) -> Candidates | None:
         """Raise Unavailable for what is missing, RerankerError for files that cannot be used."""
         super().check(dataset, depth)
-        folder = None
-        if not self.weights.is_named:
-            folder = self.weights.stored()
+        folder = self.weights.unnamed_folder()
         if folder is not None:
             config = headers.config(self.options.model, folder)
             if config is not None and not self.options.trust_remote_code:

@@ -128,9 +128,7 @@ class Base:
         with self._named():
             for requirement in self._files():
                 requirement.require()
-            folder = None
-            if not self.weights.is_named:
-                folder = self.weights.stored()
+            folder = self.weights.unnamed_folder()
             if folder is not None:
                 self._refuse_files(folder)
 

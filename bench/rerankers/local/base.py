@@ -88,9 +88,7 @@ class LocalReranker(BaseReranker):
 
     def check(self) -> None:
         super().check()
-        if self.weights.is_named:
-            return
-        folder = self.weights.stored()
+        folder = self.weights.unnamed_folder()
         if folder is not None:
             self._check_files(ModelFiles.read(self.options.model, folder))
 
