@@ -28,7 +28,7 @@ from bench.latency.columns import needed
 from bench.machine.clock import RealClock
 from bench.suite.suite import Suite, load
 from bench.tuning.outcome import Candidate, Outcome
-from bench.tuning.tune import prepared, tune
+from bench.tuning.tune import Settings, prepared, tune
 
 MODELS = ("minilm-bi-encoder", "cosine-cross-encoder")
 BUDGETS = 3
@@ -122,9 +122,8 @@ def exhaustive(suite: Suite, folder: Path, quantile: float, queries: int) -> Exh
     """
     limits = Limits(p50_ms=1.0)
     clock = ProcessorClock()
-    with prepared(
-        suite, limits, out=folder / "all", results=folder / "results", clock=clock
-    ) as prospects:
+    settings = Settings(folder / "all", folder / "results", clock=clock)
+    with prepared(suite, limits, settings) as prospects:
         query_ids = prospects.queries.confirming
         chains = [candidate.chain for candidate in prospects.candidates]
         timed = [
@@ -175,16 +174,12 @@ def report(folder: Path, arguments: argparse.Namespace) -> None:
     print(f"{len(every.candidates)} pipelines, {every.calls} calls without warm-ups")
     print(f"{limit} of the two repetitions apart by {shares} (median, 90 %, largest)")
     for number, budget in enumerate(arguments.budgets or every.budgets(), 1):
-        # one that went on from timings of before would count too few calls
-        shutil.rmtree(folder / f"{limit}-{number}", ignore_errors=True)
         limits = Limits(p95_ms=budget) if limit == "p95" else Limits(p50_ms=budget)
-        outcome = tune(
-            suite,
-            limits,
-            out=folder / f"{limit}-{number}",
-            results=folder / "results",
-            clock=ProcessorClock(),
-        )
+        own_folder = folder / f"{limit}-{number}"
+        # one that went on from timings of before would count too few calls
+        shutil.rmtree(own_folder, ignore_errors=True)
+        settings = Settings(own_folder, folder / "results", clock=ProcessorClock())
+        outcome = tune(suite, limits, settings)
         print(f"\n{limit} of at most {budget:.1f} ms")
         if outcome.winner is not None:
             winner = outcome.winner

@@ -22,6 +22,7 @@ from bench.cli.console import echo, open_observer
 
 if TYPE_CHECKING:
     from bench.records.run import Run
+    from bench.tuning.outcome import Outcome
 
 
 @click.command(epilog=MEANING)
@@ -115,7 +116,7 @@ def tune(
     from bench.reports import tuned as report
     from bench.suite.suite import load
     from bench.tuning.outcome import exit_code
-    from bench.tuning.tune import dataset_names
+    from bench.tuning.tune import Settings, dataset_names
     from bench.tuning.tune import tune as search
     from bench.tuning.winner import DESCRIPTION, SUITE
 
@@ -129,19 +130,12 @@ def tune(
     if dataset is not None:
         folders = {dataset: folder}
     observer = open_observer(quiet=quiet)
-    outcomes = [
-        search(
-            loaded,
-            limits,
-            out=place,
-            results=results,
-            measure=measure,
-            dataset=name,
-            device=device,
-            observer=observer,
+    outcomes: list[Outcome] = []
+    for name, place in folders.items():
+        settings = Settings(
+            place, results, measure=measure, device=device, dataset=name, observer=observer
         )
-        for name, place in folders.items()
-    ]
+        outcomes.append(search(loaded, limits, settings))
     echo(report.document(outcomes), form, *[each.run for each in outcomes if each.run is not None])
     for outcome, place in zip(outcomes, folders.values(), strict=True):
         if outcome.winner is not None and form == "table":

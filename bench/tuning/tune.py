@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.composition.compose import Composing
@@ -33,41 +33,33 @@ from bench.tuning.winner import write
 JOURNAL = "timed.json"
 
 
-def tune(
-    suite: Suite,
-    limits: Limits,
-    *,
-    out: Path,
-    results: Path = Path("results"),
-    measure: str | None = None,
-    device: str | None = None,
-    dataset: str | None = None,
-    observer: Observer | None = None,
-    clock: Clock = REAL_CLOCK,
-) -> Outcome:
-    """Return the best pipeline of a suite's first stages and rerankers inside the limits, and write
-    it to `out`, as a suite and as JSON. Scores are those of a run under `results`, cached; what was
-    timed is in `out`, so that an interrupted search goes on. `dataset` is the one to tune on, where
-    the suite has several.
-
-    Raises BenchError where nothing can be composed.
+@dataclass(frozen=True)
+class Settings:
+    """How a suite is searched. `out` is the folder for the winner and for what was timed, so that
+    an interrupted search goes on; scores are those of a run under `results`, cached. `dataset` is
+    the one to tune on, where the suite has several.
     """
-    with prepared(
-        suite,
-        limits,
-        out=out,
-        results=results,
-        measure=measure,
-        device=device,
-        dataset=dataset,
-        observer=observer,
-        clock=clock,
-    ) as prospects:
+
+    out: Path
+    results: Path = Path("results")
+    measure: str | None = None
+    device: str | None = None
+    dataset: str | None = None
+    observer: Observer = field(default_factory=Observer)
+    clock: Clock = REAL_CLOCK
+
+
+def tune(suite: Suite, limits: Limits, settings: Settings) -> Outcome:
+    """Return the best pipeline of a suite's first stages and rerankers inside the limits, and write
+    it to the folder of the settings, as a suite and as JSON. Raises BenchError where nothing can be
+    composed.
+    """
+    with prepared(suite, limits, settings) as prospects:
         search = Search(prospects.stages, limits, prospects.queries)
         winner = search.run(prospects.candidates)
         outcome = _outcome(prospects, search, winner)
     stages = prospects.stages
-    write(outcome, stages.suite, prospects.parts, prospects.run, out)
+    write(outcome, stages.suite, prospects.parts, prospects.run, settings.out)
     return outcome
 
 
@@ -91,33 +83,22 @@ class Prospects:
 
 
 @contextmanager
-def prepared(
-    suite: Suite,
-    limits: Limits,
-    *,
-    out: Path,
-    results: Path = Path("results"),
-    measure: str | None = None,
-    device: str | None = None,
-    dataset: str | None = None,
-    observer: Observer | None = None,
-    clock: Clock = REAL_CLOCK,
-) -> Iterator[Prospects]:
-    """Score a suite, compose, forecast, and close its stages at the end. The arguments are those of
-    `tune`.
-    """
-    suite = _of_one_dataset(suite, dataset)
+def prepared(suite: Suite, limits: Limits, settings: Settings) -> Iterator[Prospects]:
+    """Score a suite, compose, forecast, and close its stages at the end."""
+    suite = _of_one_dataset(suite, settings.dataset)
     _refuse(suite, limits)
-    watch = observer or Observer()
+    device, watch = settings.device, settings.observer
     untimed = suite.model_copy(update={"latency": None})
-    run = loop.run(untimed, out=results, device=device, time_it=False, observer=watch)
+    run = loop.run(untimed, out=settings.results, device=device, time_it=False, observer=watch)
     (scores,) = stored(run)
-    composing = Composing(scores, Limits(), measure)
+    composing = Composing(scores, Limits(), settings.measure)
     scores.verify()
     place = _devices(suite)[0] if device is None else fingerprint.resolve_device(device)
     parts = suite_parts(suite, device, watch, scores)
-    journal = Journal(out / JOURNAL, _key(suite, limits, run, place))
-    stages = StageBench(suite, place, parts.retrieved, parts.entries, journal, parts.settled, clock)
+    journal = Journal(settings.out / JOURNAL, _key(suite, limits, run, place))
+    stages = StageBench(
+        suite, place, parts.retrieved, parts.entries, journal, parts.settled, settings.clock
+    )
     with stages.open():
         yield _prospects(stages, composing, parts)
 

@@ -36,7 +36,7 @@ from bench.tuning import search, winner
 from bench.tuning.common import common_pipelines
 from bench.tuning.journal import Journal
 from bench.tuning.outcome import Outcome, TimedPipeline, exit_code
-from bench.tuning.tune import dataset_names, tune
+from bench.tuning.tune import Settings, dataset_names, tune
 from tests.support.fake_clock import FakeClock
 
 
@@ -133,14 +133,8 @@ def whole(folder: Path) -> Outcome:
 
 def found(folder: Path, name: str, p95_ms: float) -> Outcome:
     """Return what a search comes to, timed by the test's clock."""
-    suite = suites.load(SUITE)
-    return tune(
-        suite,
-        Limits(p95_ms=p95_ms),
-        out=folder / name,
-        results=folder / "results",
-        clock=Paced.clock,
-    )
+    settings = Settings(folder / name, folder / "results", clock=Paced.clock)
+    return tune(suites.load(SUITE), Limits(p95_ms=p95_ms), settings)
 
 
 @pytest.fixture(scope="module")
@@ -260,10 +254,10 @@ def test_nothing_that_fits_is_an_answer_that_names_the_nearest(folder: Path) -> 
 
 def test_a_search_needs_a_limit_and_rerankers(folder: Path) -> None:
     with pytest.raises(BenchError, match="--p95-ms"):
-        tune(suites.load(SUITE), Limits(), out=folder / "x")
+        tune(suites.load(SUITE), Limits(), Settings(folder / "x"))
     bare = suites.load({**SUITE, "rerankers": []})
     with pytest.raises(BenchError, match="nothing to compose"):
-        tune(bare, Limits(p95_ms=1.0), out=folder / "x")
+        tune(bare, Limits(p95_ms=1.0), Settings(folder / "x"))
 
 
 LEARNING: dict[str, Any] = {
@@ -294,13 +288,8 @@ LEARNING: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def few(folder: Path) -> Outcome:
     """A search over two first stages with rows that learn, on too few queries for a p95."""
-    return tune(
-        suites.load(LEARNING),
-        Limits(p95_ms=9.5),
-        out=folder / "few",
-        results=folder / "results",
-        clock=Paced.clock,
-    )
+    settings = Settings(folder / "few", folder / "results", clock=Paced.clock)
+    return tune(suites.load(LEARNING), Limits(p95_ms=9.5), settings)
 
 
 def test_rows_that_learn_and_unnamed_hybrids_are_candidates(few: Outcome) -> None:
@@ -345,13 +334,8 @@ def chosen(folder: Path) -> dict[str, tuple[Outcome, Path]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search.Search, "run", one_of_each)
         patch.setattr("bench.tuning.tune.write", write_each)
-        tune(
-            suites.load(LEARNING),
-            Limits(p95_ms=9.5),
-            out=folder / "chosen",
-            results=folder / "results",
-            clock=Paced.clock,
-        )
+        settings = Settings(folder / "chosen", folder / "results", clock=Paced.clock)
+        tune(suites.load(LEARNING), Limits(p95_ms=9.5), settings)
     return outcomes
 
 
@@ -413,9 +397,9 @@ def test_a_suite_of_two_datasets_asks_for_one(folder: Path) -> None:
     other = {"embedded:everyday": {"name": "again", "queries": 5}}
     both = suites.load({**SUITE, "datasets": ["embedded:everyday", other]})
     with pytest.raises(BenchError, match="has everyday, again: choose one with --dataset"):
-        tune(both, Limits(p95_ms=1.0), out=folder / "x")
+        tune(both, Limits(p95_ms=1.0), Settings(folder / "x"))
     with pytest.raises(BenchError, match=r"no dataset 'agin'.*'again'"):
-        tune(both, Limits(p95_ms=1.0), dataset="agin", out=folder / "x")
+        tune(both, Limits(p95_ms=1.0), Settings(folder / "x", dataset="agin"))
 
 
 @pytest.fixture(scope="module")
@@ -423,17 +407,13 @@ def both(folder: Path) -> list[Outcome]:
     """Searches on two datasets of one suite."""
     other = {"embedded:everyday": {"name": "again", "queries": 30}}
     suite = suites.load({**SUITE, "datasets": ["embedded:everyday", other]})
-    return [
-        tune(
-            suite,
-            Limits(p95_ms=BUDGET),
-            dataset=name,
-            out=folder / "both" / name,
-            results=folder / "results",
-            clock=Paced.clock,
+    outcomes: list[Outcome] = []
+    for name in dataset_names(suite):
+        settings = Settings(
+            folder / "both" / name, folder / "results", dataset=name, clock=Paced.clock
         )
-        for name in dataset_names(suite)
-    ]
+        outcomes.append(tune(suite, Limits(p95_ms=BUDGET), settings))
+    return outcomes
 
 
 def test_the_best_pipeline_for_all_datasets_has_the_highest_mean_of_what_fits_on_each(
