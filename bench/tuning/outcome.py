@@ -86,7 +86,6 @@ class Outcome:
     difference: Difference | None
     estimate: Estimate | None
     timed: Sequence[TimedPipeline]
-    pipelines: int
     too_slow: int
     too_dear: int
     left_out: Sequence[tuple[str, str]]
@@ -106,6 +105,10 @@ class Outcome:
         return next((each for each in self.timed if each.chain == chain), None)
 
     @property
+    def pipelines(self) -> int:
+        return len(self.candidates)
+
+    @property
     def beyond(self) -> int:
         return self.too_slow + self.too_dear
 
@@ -120,10 +123,6 @@ class Outcome:
         if self.limits.p95_ms is not None and not self.winner.is_p95_known:
             return "withheld"
         return "fits"
-
-    @property
-    def exit_code(self) -> int:
-        return EXIT_CODES[self.verdict]
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:

@@ -180,7 +180,6 @@ def _outcome(prospects: Prospects, search: Search, winner: TimedPipeline | None)
         difference,
         estimate,
         timed,
-        len(prospects.candidates),
         len(beyond) - len(too_dear),
         len(too_dear),
         prospects.left_out,

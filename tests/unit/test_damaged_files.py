@@ -166,7 +166,7 @@ def test_a_search_removes_what_an_earlier_one_wrote_and_nothing_else(tmp_path: P
     models = '{"learned": [{"model": "winner-ltr.json"}, {"model": "../elsewhere"}]}'
     (tmp_path / "winner.json").write_text(models)
     limits = Limits(p95_ms=1)
-    nothing = Outcome("a", "nDCG@10", limits, None, None, None, None, None, (), 0, 0, 0, (), 0)
+    nothing = Outcome("a", "nDCG@10", limits, None, None, None, None, None, (), 0, 0, (), 0)
     assert winner.write(nothing, None, None, None, tmp_path) == []  # type: ignore[arg-type]
     assert {path.name for path in tmp_path.iterdir()} == {"winner-old", "winner-notes.md"}
 
