@@ -19,6 +19,7 @@ from bench.records.keys import Key
 from bench.records.measure import resolve_measure
 from bench.records.run import Run
 from bench.records.schema import Record
+from bench.records.training import seen_families
 
 LIKENESS = (4, 3, 1, 0)
 """How trials of two runs find their counterparts: those that agree in most first, so that a renamed
@@ -39,6 +40,11 @@ class Side:
     @property
     def trial(self) -> Trial:
         return self.record.trial
+
+    @property
+    def seen(self) -> list[str]:
+        """The families of its collection that a model of it was trained on."""
+        return seen_families(self.record)
 
     def values(self, measure: str) -> Mapping[str, float]:
         """Return query id -> value, as `RunFolder.values` does."""

@@ -11,9 +11,7 @@ from bench.comparison.pairs import Comparison, Side, mostly_failed
 from bench.core.wording import worded
 from bench.records.rows import GroupKey, doubts, group_of
 from bench.records.run import Run
-from bench.records.training import seen_families
 from bench.reports import cells, numbers
-from bench.reports.cells import Cell
 from bench.reports.document import (
     Block,
     Bullets,
@@ -30,7 +28,7 @@ from bench.reports.document import (
     Words,
 )
 from bench.reports.names import at_odds, device_of, name_of, title_of
-from bench.reports.training_notes import training_notes
+from bench.reports.training_notes import notes_of_pairs
 
 SHOWN = moved.SHOWN
 SHOWN_IN_TERMINAL = 3
@@ -57,7 +55,8 @@ FAILED = Column("failed", "failed", "share of queries that failed: new / baselin
 
 def document(comparisons: Sequence[Comparison], queries: int = moved.SHOWN) -> Document:
     """Return the comparisons with the `queries` that moved most in each."""
-    lines = [*left_out(comparisons), *_trained(comparisons), *_odd(comparisons)]
+    trained = notes_of_pairs((each.new, each.baseline) for each in comparisons)
+    lines = [*left_out(comparisons), *trained, *_odd(comparisons)]
     notes = Bullets([(line,) for line in lines])
     tables = Section("comparison", "Comparison", [*_tables(comparisons), notes], titled=False)
     moves = [_moved(name, moves) for name, moves in moves_of(comparisons, queries)]
@@ -101,15 +100,6 @@ def _of_side(comparison: Comparison, side: Side) -> str:
     if any(doubts(other.record) != doubts(side.record) for other in sides):
         return _with_run(comparison, name, side.run.info.id)
     return name
-
-
-def _trained(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return a line on the rows that were measured on what their models were trained on."""
-    rows: list[tuple[str, Sequence[str]]] = []
-    for comparison in comparisons:
-        for side in (comparison.new, comparison.baseline):
-            rows.append((name_of(side.trial), seen_families(side.record)))
-    return training_notes(rows)
 
 
 def _odd(comparisons: Sequence[Comparison]) -> list[str]:
@@ -266,8 +256,8 @@ def _row(comparison: Comparison, names_run: bool) -> Row:
         name, device = trial.reranker, device_of(trial)
     shares = _failed_shares(comparison)
     by_column = {
-        "mean": _mean(comparison.mean, comparison.new),
-        "baseline": _mean(comparison.baseline_mean, comparison.baseline),
+        "mean": cells.seen(cells.mean(comparison.mean), comparison.new.seen),
+        "baseline": cells.seen(cells.mean(comparison.baseline_mean), comparison.baseline.seen),
         "difference": cells.delta(difference),
         "p": cells.p(difference.p),
         "holm": cells.p(comparison.p_holm),
@@ -278,10 +268,6 @@ def _row(comparison: Comparison, names_run: bool) -> Row:
         "failed": cells.text(" / ".join(numbers.share(share) for share in shares)),
     }
     return Row(name, by_column, device)
-
-
-def _mean(value: float, side: Side) -> Cell:
-    return cells.seen(cells.mean(value), seen_families(side.record))
 
 
 def _finite(value: float) -> float | None:

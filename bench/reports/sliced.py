@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.comparison.pairs import Side
 from bench.comparison.slices import DIFFICULTY, LEAST, LENGTH, Slice, SliceResult, Slicing
 from bench.core.counting import counted
-from bench.records.training import seen_families
 from bench.reports import cells
-from bench.reports.cells import Cell
 from bench.reports.document import (
     Block,
     Column,
@@ -22,7 +19,7 @@ from bench.reports.document import (
     Table,
 )
 from bench.reports.names import device_of, name_of, title_of
-from bench.reports.training_notes import training_notes
+from bench.reports.training_notes import notes_of_pairs
 
 EXPLANATION = (
     "Δ is the paired mean difference to the baseline on the queries of the slice, with its 95 % "
@@ -66,7 +63,7 @@ def blocks(slicings: Sequence[Slicing]) -> Iterator[Block]:
         yield Heading(f"{title_of(slicing.group)}, by {slicing.field}", _about(slicing))
         if slicing.results:
             yield Table("reranker", COLUMNS, list(_rows(slicing)), f"by {slicing.field}")
-        for line in _trained(slicing):
+        for line in notes_of_pairs((each.new, each.baseline) for each in slicing.results):
             yield Paragraph((line,), quiet=True)
         if cut := _cut(slicing):
             yield Paragraph((cut,), quiet=True)
@@ -105,25 +102,12 @@ def _rows(slicing: Slicing) -> Iterator[Row]:
         by_column = {
             "slice": cells.text(_named(result.piece)),
             "queries": cells.count(result.difference.queries),
-            "mean": _mean(result.mean, result.new),
-            "baseline": _mean(result.baseline_mean, result.baseline),
+            "mean": cells.seen(cells.mean(result.mean), result.new.seen),
+            "baseline": cells.seen(cells.mean(result.baseline_mean), result.baseline.seen),
             "difference": cells.delta(result.difference),
             "holm": cells.p(result.p_holm),
         }
         yield Row(trial.reranker, by_column, device_of(trial))
-
-
-def _mean(value: float, side: Side) -> Cell:
-    return cells.seen(cells.mean(value), seen_families(side.record))
-
-
-def _trained(slicing: Slicing) -> list[str]:
-    """Return a line on the rows that were measured on what their models were trained on."""
-    rows: list[tuple[str, Sequence[str]]] = []
-    for result in slicing.results:
-        for side in (result.new, result.baseline):
-            rows.append((name_of(side.trial), seen_families(side.record)))
-    return training_notes(rows)
 
 
 def _named(piece: Slice) -> str:
