@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.contract.encoding import EncodedTexts
+from bench.core.atomic import clear_building
 from bench.core.cache_dir import set_aside
 from bench.core.kept_folder import alone, folder_size, is_intact, keep
 from bench.core.note import Code, Note, note
@@ -144,9 +145,7 @@ class Embedding:
             if place.exists():
                 set_aside(place)
                 notes.append(note(Code.VECTORS_DAMAGED))
-            # of a process that was killed
-            for leftover in folder.glob(".building-*"):
-                shutil.rmtree(leftover, ignore_errors=True)
+            clear_building(place)
             self._make(place, folder / "parts", notes)
         return opened(place, is_new=True)
 
