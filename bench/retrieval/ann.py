@@ -81,14 +81,15 @@ def approximate(
 
     if folder is None:
         return _made(vectors, kind, effort)
+    made: Approximate | None = None
     try:
         with alone(folder):
             if not is_intact(folder):
-                approximate = _made(vectors, kind, effort)
-                keep(folder, partial(_save, approximate))
-                return replace(approximate, folder=folder)
+                made = _made(vectors, kind, effort)
+                keep(folder, partial(_save, made))
+                return replace(made, folder=folder)
     except OSError:
-        return _made(vectors, kind, effort)
+        return made or _made(vectors, kind, effort)
     seconds = json.loads((folder / SECONDS).read_text(encoding="utf-8"))
     index = faiss.read_index(str(folder / INDEX))
     return Approximate(index, kind, effort, seconds, True, folder)

@@ -461,14 +461,34 @@ def test_the_recall_of_an_approximate_search_is_measured(
     assert again.opened
 
 
-def test_an_index_of_faiss_that_cannot_be_written_is_served_from_memory(tmp_path: Path) -> None:
-    pytest.importorskip("faiss")
-    from bench.retrieval.ann import _save, approximate
+def test_an_index_of_faiss_that_cannot_be_written_is_served_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faiss = pytest.importorskip("faiss")
+    from bench.retrieval import ann
 
     vectors = np.eye(8, dtype=np.float16)
-    index = approximate(vectors, "faiss-hnsw", None, None)
+    index = ann.approximate(vectors, "faiss-hnsw", None, None)
     with pytest.raises(OSError, match="faiss cannot write it"):
-        _save(index, tmp_path / "absent")
+        ann._save(index, tmp_path / "absent")
+
+    def full(*arguments: object) -> None:
+        raise RuntimeError("write error in index.faiss: No space left on device")
+
+    built: list[object] = []
+    made = ann._made
+
+    def counted(*arguments: Any) -> ann.Approximate:
+        built.append(arguments)
+        return made(*arguments)
+
+    monkeypatch.setattr(faiss, "write_index", full)
+    monkeypatch.setattr(ann, "_made", counted)
+    served = ann.approximate(vectors, "faiss-hnsw", None, tmp_path / "index")
+    assert (served.folder, len(built)) == (None, 1)
+    assert not (tmp_path / "index").exists()
+    [rows] = served.pick(vectors[3:4].astype(np.float32), 2)
+    assert rows[0] == 3
 
 
 def refusal(options: Mapping[str, Any], dataset: Dataset) -> str:
