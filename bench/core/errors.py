@@ -104,6 +104,13 @@ def first_line(error: BaseException) -> str:
     return shortened(f"{type(error).__name__}: {text}")
 
 
+def reading_problem(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a text file cannot be read."""
+    if isinstance(error, UnicodeDecodeError):
+        return "is not text in UTF-8"
+    return error.strerror or str(error)
+
+
 def causes(error: BaseException) -> list[BaseException]:
     """Return an error and what it came from, the error itself first."""
     chain: list[BaseException] = []

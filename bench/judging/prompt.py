@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, reading_problem
 
 PUBLISHED = "umbrela"
 SOURCE = "Upadhyay et al. 2024, arXiv:2406.06519; https://github.com/castorini/umbrela"
@@ -55,8 +55,7 @@ def load(path: Path | None) -> Prompt:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
-        raise BenchError(f"{path}: the prompt cannot be read: {reason}") from error
+        raise BenchError(f"{path}: the prompt cannot be read: {reading_problem(error)}") from error
     for name in ("query", "passage"):
         if f"{{{name}}}" not in text:
             raise BenchError(

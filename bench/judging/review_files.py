@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.atomic import write_atomically
-from bench.core.errors import BenchError, DataError
+from bench.core.errors import BenchError, DataError, reading_problem
 from bench.core.spreadsheet import guarded
 from bench.datasets.base import Dataset
 from bench.judging.grades import GRADES
@@ -91,8 +91,7 @@ def read(path: Path, sample: Sample) -> dict[str, int]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
-        raise DataError(f"{path}: cannot be read: {reason}") from error
+        raise DataError(f"{path}: cannot be read: {reading_problem(error)}") from error
     grades: dict[str, int] = {}
     for line, name, cell in _rows(path, text):
         if name not in sample.pairs:

@@ -1,8 +1,9 @@
 """The queries that a model folder was trained on, in a file next to its weights: what its row is
 compared with wherever it is measured.
 
-Of each query the file has its id and digests, no text: it says whether a model has seen a query,
-and not what it has seen to whoever does not guess it.
+Of each query the file has digests, and its id where it was trained on or chose the best step, no
+text: it says whether a model has seen a query, and not what it has seen to whoever does not guess
+it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.core.atomic import write_atomically
-from bench.core.errors import DataError
+from bench.core.errors import DataError, reading_problem
 from bench.core.json_file import json_value
 from bench.core.note import Code, Note, note
 from bench.datasets.leaks import Query, Seen
@@ -69,8 +70,7 @@ def read(folder: Path) -> Seen | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
-        raise DataError(f"{path}: cannot be read: {reason}") from error
+        raise DataError(f"{path}: cannot be read: {reading_problem(error)}") from error
     portions: dict[str, list[SeenQuery]] = {"train": [], "dev": []}
     tested: dict[str, frozenset[str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
