@@ -25,7 +25,7 @@ from bench.records.judges import is_unjudged, judge_note
 from bench.records.learned import LearnedRecord
 from bench.records.losses import LossRecord
 from bench.records.schema import ArchitectureRecord, Cost, Record, StageRecord
-from bench.records.training import is_unseen, seen_families
+from bench.records.training import is_unseen, seen_by_stage, seen_families
 
 if TYPE_CHECKING:
     from bench.records.folder import RunFolder
@@ -74,7 +74,8 @@ class Row:
     document than the first stage's. `meaningless` is an
     order that leads no verdict: that of a model with random weights, or of a published run over
     other candidates, alone or as a stage. `seen` are the families of the collection that a model of
-    the row was trained on; `is_unseen` is None where that is not known. `judge` says that a model
+    the row was trained on, `seen_by_stage` those of a pipeline's models up to each of its stages;
+    `is_unseen` is None where that is not known. `judge` says that a model
     made the judgments, None where people did.
     """
 
@@ -97,6 +98,7 @@ class Row:
     learned: Sequence[LearnedRecord] = ()
     meaningless: bool = False
     seen: Sequence[str] = ()
+    seen_by_stage: Sequence[Sequence[str]] = ()
     is_unseen: bool | None = None
     judge: Note | None = None
 
@@ -228,6 +230,7 @@ def rows(run: RunFolder) -> list[Row]:
             losses=None if is_unjudged(record) else record.losses,
             meaningless=bool(doubts(record)),
             seen=seen_families(record),
+            seen_by_stage=seen_by_stage(record),
             is_unseen=is_unseen(record),
             judge=judge_note(record),
         )

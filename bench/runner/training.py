@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.catalogue import entries
@@ -11,6 +11,7 @@ from bench.contract.identity import Fields
 from bench.contract.stage import Reranker
 from bench.core.plugins import is_ours
 from bench.datasets.families import with_translations
+from bench.pipelines.pipeline import Pipeline
 from bench.rerankers.options import declared, shared
 from bench.suite.planning import Planned
 
@@ -20,18 +21,33 @@ GIVEN = ("run", "scoreddocs")
 
 def with_training(description: Fields, planned: Planned, candidates: Candidates) -> Fields:
     """Return a description, with what the models of a row were trained on among its facts: those of
-    all stages of a pipeline; of the first stage's row, the search's.
+    all stages of a pipeline, and those up to each; of the first stage's row, the search's.
     """
     answers = list(_answers(planned, candidates))
+    facts = {
+        **description.get("facts", {}),
+        "trained_on": _families(answers),
+        "training_unknown": any(answer is None for answer in answers),
+    }
+    if planned.pipeline is not None:
+        facts["trained_on_by_stage"] = list(_by_stage(planned.pipeline, candidates))
+    return {**description, "facts": facts}
+
+
+def _by_stage(pipeline: Pipeline, candidates: Candidates) -> Iterator[list[str]]:
+    """Yield, for the search and for each step, the families of all models up to there."""
+    answers = list(_of_search(candidates.source))
+    yield _families(answers)
+    for step in pipeline.steps:
+        answers += _of_reranker(step.reranker)
+        yield _families(answers)
+
+
+def _families(answers: Sequence[tuple[str, ...] | None]) -> list[str]:
     families: list[str] = []
     for answer in answers:
         families += answer or ()
-    facts = {
-        **description.get("facts", {}),
-        "trained_on": list(with_translations(families)),
-        "training_unknown": any(answer is None for answer in answers),
-    }
-    return {**description, "facts": facts}
+    return list(with_translations(families))
 
 
 def _answers(planned: Planned, candidates: Candidates) -> Iterator[tuple[str, ...] | None]:

@@ -80,6 +80,29 @@ def test_every_form_marks_the_cells(run: Run, form: str) -> None:
     assert f"{other.quality['nDCG@10'].mean:.4f}{mark}" not in text
 
 
+def test_a_stage_of_a_pipeline_is_marked_from_the_first_that_has_seen(tmp_path: Path) -> None:
+    shutil.copytree(Path(str(collections())) / "everyday-train", tmp_path / "alpha")
+    stages: list[dict[str, object]] = [
+        {"bm25": {"keep": 6}},
+        {"word-overlap": {"keep": 5}},
+        {FAKE: {"name": "seen", "trained_on": ["mmarco"], "keep": 4}},
+        {FAKE: {"name": "clean", "trained_on": [], "salt": "b"}},
+    ]
+    suite = {
+        "name": "stages",
+        "datasets": [{f"files:{tmp_path / 'alpha'}": {"queries": 12, "family": "msmarco"}}],
+        "pipelines": [{"name": "cascade", "stages": stages}],
+        "latency": None,
+    }
+    run = bench.run(suite, out=tmp_path / "out")
+    (row,) = [row for row in run.rows if row.stages]
+    assert [bool(seen) for seen in row.seen_by_stage] == [False, False, True, True]
+    text = render(document(run, "page"), "markdown")
+    section = text[text.index("Pipelines stage by stage") :]
+    marked = [f"{stage.quality['nDCG@10'].mean:.4f}ᵗ" in section for stage in row.stages]
+    assert marked == [False, False, True, True]
+
+
 ANALYSES: dict[str, Callable[[Run], Document]] = {
     "compare": lambda run: comparison.document(compare([run]), queries=0),
     "slices": lambda run: sliced.document(slicings(run, ["difficulty"], None, None)),

@@ -4,6 +4,8 @@ each.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bench.core.wording import worded
 from bench.quality.measures import JUDGED
 from bench.records import rows as records
@@ -53,7 +55,8 @@ def _tables(view: View, group: GroupKey) -> list[Block]:
     ]
     blocks: list[Block] = []
     for row in pipelines:
-        lines = [_row(row, stage) for stage in row.stages]
+        each = zip(row.stages, row.seen_by_stage, strict=True)
+        lines = [_row(row, stage, seen) for stage, seen in each]
         lines.append(_in_all(row, lines[-1]))
         name = name_of(row.trial)
         caption = f"{name} stage by stage, {view.title(group)}"
@@ -65,7 +68,7 @@ def _measure(name: str, is_headline: bool) -> Column:
     return Column(name, name, better="higher", priority=1 if is_headline else 4)
 
 
-def _row(row: records.Row, stage: StageRecord) -> Row:
+def _row(row: records.Row, stage: StageRecord, seen: Sequence[str]) -> Row:
     by_column = {
         "keep": cells.count(stage.keep),
         "before": cells.mean(stage.recall_before),
@@ -74,7 +77,7 @@ def _row(row: records.Row, stage: StageRecord) -> Row:
         "p50": cells.duration(_milliseconds(row, stage)),
     }
     for measure, estimate in stage.quality.items():
-        by_column[measure] = cells.measure(estimate)
+        by_column[measure] = cells.seen(cells.measure(estimate), seen)
     return Row(stage.name, by_column)
 
 
