@@ -81,15 +81,15 @@ def approximate(
 
     if folder is None:
         return _made(vectors, kind, effort)
-    made: Approximate | None = None
+    approximation: Approximate | None = None
     try:
         with alone(folder):
             if not is_intact(folder):
-                made = _made(vectors, kind, effort)
-                keep(folder, partial(_save, made))
-                return replace(made, folder=folder)
+                approximation = _made(vectors, kind, effort)
+                keep(folder, partial(_save, approximation))
+                return replace(approximation, folder=folder)
     except OSError:
-        return made or _made(vectors, kind, effort)
+        return approximation or _made(vectors, kind, effort)
     seconds = json.loads((folder / SECONDS).read_text(encoding="utf-8"))
     index = faiss.read_index(str(folder / INDEX))
     return Approximate(index, kind, effort, seconds, True, folder)
