@@ -136,7 +136,8 @@ def test_a_changed_answer_of_a_judge_is_no_answer(tmp_path: Path) -> None:
     """An answer of another grade than the one that was paid for is a false judgment."""
     path = tmp_path / "answers.jsonl"
     answers = Answers(path)
-    answers.add(Reply("k", "q", "d", "final score: 2 \ud800", 2))
+    reply = Reply("k", "q", "d", "final score: 2 \ud800", 2)
+    answers.add(reply)
     answers.close()
     data = path.read_bytes()
     for bit in range(0, 8 * len(data), 11):
@@ -145,6 +146,7 @@ def test_a_changed_answer_of_a_judge_is_no_answer(tmp_path: Path) -> None:
         path.write_bytes(changed)
         answers = Answers(path)
         assert answers.grade("k") in (None, 2), bit
+        assert answers.of("k") in ([], [reply]), bit
         assert answers.damaged or not answers.of("k") or answers.grade("k") == 2
         answers.close()
 
