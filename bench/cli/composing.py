@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ import click
 from bench.cli.arguments import MEANING, PATH, form_option, run_argument
 from bench.cli.console import echo
 from bench.core.errors import BenchError
-from bench.core.filenames import file_stem
 
 if TYPE_CHECKING:
     from bench.composition.composed import Composition
@@ -111,19 +111,11 @@ def _write(document: Document, form: str, out: Path) -> None:
 
 
 def _draw(run: Run, compositions: Sequence[Composition], path: Path) -> None:
-    """Draw the pipelines of each dataset, into a file of its own where there are several."""
-    from bench.core.atomic import write_atomically
-    from bench.reports.judges import judge_lines
-    from bench.reports.plots import FORMATS, composed, style
+    """Draw the pipelines of each dataset."""
+    from bench.reports.plots import Drawing, composed, write_each
 
-    form = path.suffix.removeprefix(".")
-    if form not in FORMATS:
-        raise BenchError(f"--plot {path}: give a name that ends in .{', .'.join(FORMATS)}")
-    for composition in compositions:
-        own = path
-        if len(compositions) > 1:
-            own = path.with_stem(file_stem(f"{path.stem}-{composition.dataset}"))
-        figure = composed.figure(composition)
-        style.add_lines(figure, judge_lines(run, dataset=composition.dataset))
-        write_atomically(own, style.image(figure, form))
+    drawings = [
+        Drawing(each.dataset, each.dataset, partial(composed.figure, each)) for each in compositions
+    ]
+    for own in write_each(run, drawings, path):
         click.echo(own)

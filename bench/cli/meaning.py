@@ -22,7 +22,6 @@ from bench.cli.arguments import (
 )
 from bench.cli.console import echo, open_observer
 from bench.core.errors import BenchError
-from bench.core.filenames import file_stem
 
 if TYPE_CHECKING:
     from bench.meaning.calibrate import RowCalibration, Settings
@@ -194,22 +193,15 @@ def _save(
 
 
 def _draw(run: Run, rows: Sequence[RowCalibration], path: Path) -> None:
-    """Draw the curves of each row, into a file of its own where there are several."""
-    from bench.core.atomic import write_atomically
-    from bench.reports.judges import judge_lines
-    from bench.reports.plots import FORMATS, calibrated, style
+    """Draw the curves of each row whose scores are no ranks."""
+    from bench.reports.plots import Drawing, calibrated, write_each
 
-    form = path.suffix.removeprefix(".")
-    if form not in FORMATS:
-        raise BenchError(f"--plot {path}: give a name that ends in .{', .'.join(FORMATS)}")
-    drawn = [row for row in rows if not row.table.are_ranks]
-    for row in drawn:
-        own = path
-        if len(drawn) > 1:
-            own = path.with_stem(file_stem(f"{path.stem}-{row.table.row.trial.id}"))
-        figure = calibrated.figure(row)
-        style.add_lines(figure, judge_lines(run, dataset=row.table.row.trial.dataset))
-        write_atomically(own, style.image(figure, form))
+    drawings: list[Drawing] = []
+    for row in rows:
+        if not row.table.are_ranks:
+            trial = row.table.row.trial
+            drawings.append(Drawing(trial.id, trial.dataset, partial(calibrated.figure, row)))
+    for own in write_each(run, drawings, path):
         click.echo(own, err=True)
 
 

@@ -6,7 +6,7 @@ A new kind is one file with `draw(run) -> Iterator[Picture]` and one line in the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,36 @@ class Picture:
         if more:
             parts.append(more)
         return cls(file_stem("-".join(parts)), group, figure)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure about a dataset, which is drawn when its file is written. `name` tells this from
+    the files of others.
+    """
+
+    name: str
+    dataset: str
+    figure: Callable[[], Any]
+
+
+def write_each(run: Run, drawings: Sequence[Drawing], path: Path) -> Iterator[Path]:
+    """Draw into a file, or into one next to it for each where there are several, and yield the
+    files. Raises BenchError where the file's ending is no format of pictures.
+    """
+    from bench.reports.plots import style
+
+    form = path.suffix.removeprefix(".")
+    if form not in FORMATS:
+        raise BenchError(f"--plot {path}: give a name that ends in .{', .'.join(FORMATS)}")
+    for drawing in drawings:
+        own = path
+        if len(drawings) > 1:
+            own = path.with_stem(file_stem(f"{path.stem}-{drawing.name}"))
+        figure = drawing.figure()
+        style.add_lines(figure, judge_lines(run, dataset=drawing.dataset))
+        write_atomically(own, style.image(figure, form))
+        yield own
 
 
 def fail(line: str) -> None:
