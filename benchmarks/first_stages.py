@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ from bench import retrieval
 from bench.contract.candidates import Source
 from bench.datasets.base import Dataset
 from bench.datasets.memory import MemoryDocuments
+from bench.machine.fingerprint import peak_rss_bytes
 
 DEPTH = 100
 WORDS = 50_000
@@ -218,7 +218,7 @@ def facts(built: Any) -> dict[str, Any]:
 
 
 def peak_mib() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return (peak_rss_bytes() or 0) // 2**20
 
 
 def compared(dataset: Dataset, **sides: Callable[[str], object]) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-MIB = {"darwin": 2**20}.get(sys.platform, 2**10)
-"""A MiB in the units of `ru_maxrss`: bytes on macOS, KiB elsewhere."""
+from bench.machine.fingerprint import peak_rss_bytes
 
 
 def score(query: str, docs: list[str]) -> list[int]:
@@ -117,9 +115,8 @@ def main() -> None:
             run(Path(folder), options.depth)
         else:
             report(Path(folder))
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        seconds = usage.ru_utime + usage.ru_stime
-        print(json.dumps({"memory": usage.ru_maxrss / MIB, "processor": seconds}))
+        memory = (peak_rss_bytes() or 0) / 2**20
+        print(json.dumps({"memory": memory, "processor": time.process_time()}))
         return
     for queries in options.queries:
         with tempfile.TemporaryDirectory() as folder:

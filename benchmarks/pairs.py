@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,13 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.contract.request import CandidateList
+from bench.machine.fingerprint import peak_rss_bytes
 from bench.scoring.cache import ScoreCache
 from bench.scoring.pairs import pair_keys
 
 LIST, LISTS = 50, 20
 LOOK_UPS = 1000
-UNIT = {"darwin": 1}.get(sys.platform, 2**10)
-"""Of `ru_maxrss`: bytes on macOS, KiB elsewhere."""
 FINGERPRINT = {"backend": "benchmark"}
 
 
@@ -80,7 +78,7 @@ def measure(folder: Path) -> dict[str, float]:
         "open": opened - start,
         "processor": processor,
         "memory": after - before,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT - before,
+        "peak": (peak_rss_bytes() or before) - before,
         "look-up": look_up,
     }
 
