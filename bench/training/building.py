@@ -11,13 +11,15 @@ from bench.core.progress import Observer
 from bench.datasets.base import Dataset
 from bench.datasets.folds import visible_text
 from bench.datasets.judged_queries import JudgedQuery
+from bench.scoring.engine import HERE
+from bench.scoring.executors.base import Executor
 from bench.training.lists import DataFacts, TrainingData, TrainingList
 from bench.training.material import Material, material, mined
 from bench.training.mining import Miner
 from bench.training.negatives import Chosen, Scores, choose, window
 from bench.training.recipe import Recipe
 from bench.training.split import Split
-from bench.training.teaching import Bill, Lesson, Teacher
+from bench.training.teaching import Bill, Lesson, Teacher, teacher_of
 
 BINARY = ("binary-cross-entropy", "contrastive")
 """Losses whose labels are 0 and 1."""
@@ -74,6 +76,21 @@ class Forecast(NamedTuple):
 
     data: TrainingData
     bill: Bill | None
+
+
+def training_data(
+    recipe: Recipe,
+    split: Split,
+    device: str | None,
+    observer: Observer,
+    executor: Executor = HERE,
+) -> TrainingData:
+    """Return the lists to train on, mined and scored by a teacher where the executor does its
+    work.
+    """
+    miner = Miner(recipe, device, observer, executor)
+    teacher = teacher_of(recipe, device, observer, executor)
+    return build(recipe, split, miner, teacher, observer)
 
 
 def forecast(recipe: Recipe, split: Split, miner: Miner, teacher: Teacher | None) -> Forecast:

@@ -14,15 +14,12 @@ from bench.core.kept_folder import is_intact, keep
 from bench.core.progress import Observer
 from bench.datasets.leaks import refuse_measured
 from bench.machine.fingerprint import resolve_device
-from bench.training.building import build
+from bench.training.building import training_data
 from bench.training.fit import Fitted, fit, read_log, training_key
 from bench.training.fractions import subset
-from bench.training.lists import TrainingData
-from bench.training.mining import Miner
 from bench.training.network import Base
 from bench.training.recipe import Recipe
-from bench.training.split import Split, split
-from bench.training.teaching import Teacher
+from bench.training.split import split
 
 if TYPE_CHECKING:
     from bench.datasets.base import Dataset
@@ -63,7 +60,8 @@ def trained_model(
     if measured is not None:
         refuse_measured(portions.seen, measured)
         check_base(recipe, measured)
-    data = subset(_lists(recipe, portions, device, observer), fraction, recipe.seed)
+    lists = training_data(recipe, portions, device, observer)
+    data = subset(lists, fraction, recipe.seed)
     key = training_key(recipe, data, base)
     known = _stored(folder, key)
     if known is None:
@@ -110,13 +108,6 @@ def check_measured(recipe: Recipe, measured: Dataset) -> None:
             return
         own.append(dataset)
     refuse_measured(split(recipe, Observer(), check=True, training=own).seen, measured)
-
-
-def _lists(recipe: Recipe, portions: Split, device: str, observer: Observer) -> TrainingData:
-    teacher = None
-    if recipe.teacher is not None:
-        teacher = Teacher(recipe, recipe.teacher, device, observer)
-    return build(recipe, portions, Miner(recipe, device, observer), teacher, observer)
 
 
 def _stored(folder: Path, key: str | None) -> Fitted | None:

@@ -126,3 +126,17 @@ def _requests(dataset: Dataset, lessons: Sequence[Lesson]) -> list[CandidateList
         texts = Texts(dataset, doc_ids)
         requests.append(CandidateList(query.name, query.text, tuple(doc_ids), texts))
     return requests
+
+
+def teacher_of(
+    recipe: Recipe,
+    device: str | None,
+    observer: Observer,
+    executor: Executor = HERE,
+    *,
+    lenient: bool = False,
+) -> Teacher | None:
+    """Return the teacher of a recipe, None where it has none."""
+    if recipe.teacher is None:
+        return None
+    return Teacher(recipe, recipe.teacher, device, observer, executor, lenient=lenient)

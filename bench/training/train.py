@@ -19,7 +19,7 @@ from bench.scoring.engine import HERE
 from bench.scoring.executors.base import Executor
 from bench.suite.moved import moved
 from bench.training import entries, ltr
-from bench.training.building import build, forecast
+from bench.training.building import forecast, training_data
 from bench.training.card import write_card
 from bench.training.checkpoints import alone_in
 from bench.training.comparison import Comparing, Gain
@@ -31,7 +31,7 @@ from bench.training.mining import Miner
 from bench.training.network import Base
 from bench.training.recipe import Recipe
 from bench.training.split import Split, split
-from bench.training.teaching import Bill, Teacher
+from bench.training.teaching import Bill, teacher_of
 
 MODEL = "model"
 
@@ -57,7 +57,7 @@ def check(recipe: Recipe, device: str | None, observer: Observer) -> Split:
         Base(recipe, resolve_device(device or "auto")).require()
     portions = split(recipe, observer)
     Miner(recipe, device, observer)
-    _teacher(recipe, device, observer)
+    teacher_of(recipe, device, observer)
     return portions
 
 
@@ -69,15 +69,7 @@ def prepared(
     anything is mined or asked where a training query leaks.
     """
     portions = split(recipe, observer)
-    return portions, _lists(recipe, portions, device, observer, executor)
-
-
-def _lists(
-    recipe: Recipe, portions: Split, device: str | None, observer: Observer, executor: Executor
-) -> TrainingData:
-    miner = Miner(recipe, device, observer, executor)
-    teacher = _teacher(recipe, device, observer, executor)
-    return build(recipe, portions, miner, teacher, observer)
+    return portions, training_data(recipe, portions, device, observer, executor)
 
 
 @dataclass(frozen=True)
@@ -100,23 +92,10 @@ def foreseen(recipe: Recipe, device: str | None, observer: Observer) -> Foreseen
     portions = split(recipe, observer)
     if recipe.kind == "ltr":
         return Foreseen(recipe, portions)
-    teacher = _teacher(recipe, device, observer, lenient=True)
+    teacher = teacher_of(recipe, device, observer, lenient=True)
     expected = forecast(recipe, portions, Miner(recipe, device, observer), teacher)
     timed = estimate(recipe, expected.data, device or "auto")
     return Foreseen(recipe, portions, expected.data, expected.bill, timed)
-
-
-def _teacher(
-    recipe: Recipe,
-    device: str | None,
-    observer: Observer,
-    executor: Executor = HERE,
-    *,
-    lenient: bool = False,
-) -> Teacher | None:
-    if recipe.teacher is None:
-        return None
-    return Teacher(recipe, recipe.teacher, device, observer, executor, lenient=lenient)
 
 
 def train(
@@ -168,7 +147,7 @@ def _train(
     # a folder that cannot be written is known before anything is mined or paid for
     _write_recipe(recipe, out)
     with closing(executor):
-        data = _lists(recipe, portions, device, watch, executor)
+        data = training_data(recipe, portions, device, watch, executor)
     folder = out / MODEL
     fitted = fit(recipe, data, folder, watch, device or "auto", fresh=fresh)
     # it has one whatever becomes of the comparison
