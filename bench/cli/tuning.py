@@ -63,7 +63,7 @@ def budget(
         first_stage=first_stage,
     )
     echo(report.document(choices), form, run)
-    return budgets.exit_code(choices)
+    return budgets.exit_code(choice.outcome for choice in choices)
 
 
 @click.command(cls=SuiteCommand)
@@ -111,11 +111,11 @@ def tune(
     which `rerank-bench serve` hosts. An interrupted search goes on where it was. Exits 0 when
     something fits, 1 when nothing does, 4 when too few queries could be timed to tell.
     """
+    from bench.comparison.budgets import exit_code
     from bench.composition.composed import Limits
     from bench.core.filenames import file_stem
     from bench.reports import tuned as report
     from bench.suite.suite import load
-    from bench.tuning.outcome import exit_code
     from bench.tuning.tune import Settings, dataset_names
     from bench.tuning.tune import tune as search
     from bench.tuning.winner import DESCRIPTION, SUITE
@@ -141,4 +141,4 @@ def tune(
         if outcome.winner is not None and form == "table":
             click.echo(f"suite   {place / SUITE}")
             click.echo(f"serve   rerank-bench serve {place / DESCRIPTION}")
-    return exit_code(outcomes)
+    return exit_code(outcome.verdict for outcome in outcomes)

@@ -181,13 +181,13 @@ def newest_timed(run: Run) -> Run | None:
     return max(siblings, key=lambda sibling: sibling.info.started, default=None)
 
 
-def exit_code(choices: Sequence[Choice]) -> int:
+def exit_code(outcomes: Iterable[Outcome]) -> int:
     """0 when something fits everywhere, 1 when nothing does somewhere, 4 when too few queries were
     timed to tell.
     """
-    outcomes = {choice.outcome for choice in choices}
+    distinct = set(outcomes)
     for outcome in ("nothing fits", "withheld"):
-        if outcome in outcomes:
+        if outcome in distinct:
             return EXIT_CODES[outcome]
     return EXIT_CODES["fits"]
 

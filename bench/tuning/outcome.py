@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from bench.comparison import budgets
 from bench.composition.chain import Chain
 from bench.composition.composed import Limits, Tuning
 from bench.latency.columns import needed
 from bench.quality.statistics import Difference, Estimate
 from bench.records.run import Run
-
-Verdict = Literal["fits", "nothing fits", "withheld"]
-EXIT_CODES: dict[Verdict, int] = {"fits": 0, "nothing fits": 1, "withheld": 4}
 
 
 @dataclass(frozen=True)
@@ -117,20 +114,9 @@ class Outcome:
         return self.pipelines - self.beyond - len(self.timed)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> budgets.Outcome:
         if self.winner is None:
             return "nothing fits"
         if self.limits.p95_ms is not None and not self.winner.is_p95_known:
             return "withheld"
         return "fits"
-
-
-def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """Return 0 where something fits on every dataset, 1 where nothing does on one, 4 where too few
-    queries could be timed to tell.
-    """
-    verdicts = {outcome.verdict for outcome in outcomes}
-    for verdict in ("nothing fits", "withheld"):
-        if verdict in verdicts:
-            return EXIT_CODES[verdict]
-    return EXIT_CODES["fits"]

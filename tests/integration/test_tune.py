@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import bench
+from bench.comparison.budgets import exit_code
 from bench.composition.composed import Limits
 from bench.contract.stage import Description
 from bench.core.errors import BenchError
@@ -35,7 +36,7 @@ from bench.suite.suite import Suite
 from bench.tuning import search, winner
 from bench.tuning.common import common_pipelines
 from bench.tuning.journal import Journal
-from bench.tuning.outcome import Outcome, TimedPipeline, exit_code
+from bench.tuning.outcome import Outcome, TimedPipeline
 from bench.tuning.tune import Settings, dataset_names, tune
 from tests.support.fake_clock import FakeClock
 
@@ -178,7 +179,7 @@ def test_the_winner_is_a_suite_that_runs_with_the_same_quality(
     folder: Path, whole: Outcome
 ) -> None:
     assert whole.winner is not None
-    assert exit_code([whole]) == 0
+    assert exit_code([whole.verdict]) == 0
     description = json.loads((folder / "whole" / "winner.json").read_text())
     assert description["winner"]["p95_ms"] == whole.winner.p95_ms
     assert description["timed_calls"] == whole.calls
@@ -245,7 +246,7 @@ def test_an_interrupted_search_times_nothing_twice(
 def test_nothing_that_fits_is_an_answer_that_names_the_nearest(folder: Path) -> None:
     outcome = found(folder, "none", 1e-9)
     assert outcome.winner is None
-    assert exit_code([outcome]) == 1
+    assert exit_code([outcome.verdict]) == 1
     assert outcome.nearest is not None
     answer = " ".join(report.sentences(outcome))
     assert f"Nothing fits. The nearest is {outcome.nearest.chain}" in answer
@@ -456,9 +457,9 @@ def test_a_pipeline_that_fits_on_no_dataset_is_not_named_for_all(both: list[Outc
     tight = [replace(outcome, limits=Limits(p95_ms=1e-9)) for outcome in both]
     text = render(report.document(tight), "markdown")
     assert "No pipeline keeps to the limits on all of the datasets." in text
-    assert exit_code(both) == 4
+    assert exit_code(each.verdict for each in both) == 4
     none = [both[0], replace(both[1], winner=None)]
-    assert exit_code(none) == 1
+    assert exit_code(each.verdict for each in none) == 1
 
 
 def test_the_forecast_of_a_confirmed_median_is_within_its_interval_or_outside(
@@ -479,7 +480,7 @@ def test_the_forecast_of_a_confirmed_median_is_within_its_interval_or_outside(
 
 
 def test_an_estimate_over_few_queries_is_marked_and_no_verdict_by_it_is_sure(few: Outcome) -> None:
-    assert exit_code([few]) == 4
+    assert exit_code([few.verdict]) == 4
     assert all(pipeline.queries < 59 for pipeline in few.timed)
     rows = report.table(few).rows
     assert all(row.cells["p95"].text.startswith("~") for row in rows)
