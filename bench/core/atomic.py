@@ -95,16 +95,21 @@ def restore_folder(path: Path) -> None:
         _aside(path).rename(path)
 
 
-def clear_remains(folder: Path, *, below: bool = False) -> None:
+def clear_remains(folder: Path, *, below: bool = False, idle_s: float = 0.0) -> None:
     """Remove the temporary files that killed processes have left in a folder, and in those `below`
-    it. Nobody else may write there meanwhile.
+    it: those that nobody has written to for `idle_s` seconds. Without them nobody else may write
+    there meanwhile. Raises OSError where one cannot be removed.
     """
     paths = folder.glob(".*.tmp")
     if below:
         paths = folder.rglob(".*.tmp")
+    until = time.time() - idle_s
     for path in list(paths):
-        if _TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+        if not _TEMPORARY.fullmatch(path.name):
+            continue
+        with suppress(FileNotFoundError):
+            if not idle_s or path.stat().st_mtime < until:
+                path.unlink()
 
 
 def clear_building(path: Path) -> None:

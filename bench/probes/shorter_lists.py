@@ -18,13 +18,12 @@ from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.outsiders import outsiders_code
 from bench.core.progress import Observer
 from bench.meaning.answerability import Answerability, Problem, with_shorter_lists
-from bench.probes.suite import bill
 from bench.records.judged_scores import JudgedScores
 from bench.records.keys import identity_of, system_key
 from bench.records.rows import group_of
 from bench.records.run import Run
 from bench.retrieval.requests import Texts
-from bench.runner.forecast import Tokens
+from bench.runner.forecast import Tokens, bill
 from bench.runner.rebuilding import Rebuilding, Rebuilt
 from bench.scoring.engine import score
 

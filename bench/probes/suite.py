@@ -23,7 +23,7 @@ from bench.probes.reranker import probe, why_not
 from bench.records.keys import identity_of, system_key
 from bench.records.probe_file import ProbeFile
 from bench.records.writer import now
-from bench.runner.forecast import Tokens
+from bench.runner.forecast import Tokens, bill
 from bench.runner.retrieve import Retrieved, retrieve
 from bench.suite.planning import Planned, plan
 from bench.suite.suite import Suite, load, shipped
@@ -310,11 +310,3 @@ def cost(row: ProbeRow, sizes: Sizes, names: Sequence[str] = ()) -> Cost:
     price = reranker.price()
     usd = bill(reranker, usage)
     return Cost(row.planned.trial.reranker, count, usage, price, usd, row.absent)
-
-
-def bill(reranker: Reranker, usage: Usage) -> float | None:
-    """Return US dollars for what a reranker would use; None where no price is known for it."""
-    if reranker.placement != "remote":
-        return 0.0
-    price = reranker.price()
-    return price.bill(vars(usage)) if price else None

@@ -134,7 +134,7 @@ def costs(rows: Sequence[ListCost]) -> Document:
         }
         by_column = {name: cells.count(amount) for name, amount in amounts.items()}
         if not row.absent:
-            lines.append(Row(row.table.name, {**by_column, "usd": cells.money(row.usd)}))
+            lines.append(Row(row.table.name, {**by_column, "usd": cells.bill(row.usd)}))
         about = {"trial": row.table.row.trial.id, **amounts}
         data.append({**about, "usd": row.usd, "reason": row.absent or None})
     blocks: list[Block] = [

@@ -258,7 +258,7 @@ def costs(rows: Sequence[Cost], skipped: Sequence[Skipped]) -> Document:
                 "pairs": cells.count(row.usage.pairs),
                 "calls": cells.count(row.usage.calls),
                 "tokens": cells.count(row.usage.tokens),
-                "usd": cells.money(row.usd),
+                "usd": cells.bill(row.usd),
             },
         )
         for row in rows

@@ -272,8 +272,8 @@ def _priced(row: Expected, planned: Planned, bills: Sequence[float | None]) -> E
 
 
 def bill(reranker: Reranker, usage: Usage) -> float | None:
-    """Return what this usage costs. A server on this machine, of which no price is said, costs
-    nothing by the query.
+    """Return US dollars for a usage: 0 for what costs nothing by the query, such as a server on
+    this machine that names no price; None where no price is known.
     """
     price = reranker.price()
     is_free = reranker.placement != "remote" or (price is None and reranker.host in THIS_MACHINE)

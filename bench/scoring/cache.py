@@ -94,6 +94,7 @@ class ScoreCache:
         self._learned: dict[str, Keys] = {}
         self._since = since
         self._names: set[str] = set()
+        self._files.clear_remains()
         if not fresh:
             self.read()
 

@@ -10,16 +10,21 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from bench.core.atomic import write_atomically
+from bench.core.atomic import clear_remains, write_atomically
 from bench.core.cache_dir import make_folder, set_aside
 from bench.core.errors import BenchError
 from bench.core.note import Code, Note, note
 from bench.scoring.chunk_file import DamagedFile
 
 Content = TypeVar("Content")
+REMAINS_S = 3600.0
+"""Seconds without a byte after which a temporary file is that of a process that was killed: a file
+is written in one go, and other processes may write theirs to the folder at any time.
+"""
 
 
 class CacheFolder:
@@ -38,6 +43,11 @@ class CacheFolder:
         self._damaged = 0
         self._unreadable = 0
         self._reason = ""
+
+    def clear_remains(self) -> None:
+        """Remove what killed processes have left half written, where that can be removed."""
+        with suppress(OSError):
+            clear_remains(self.path, idle_s=REMAINS_S)
 
     @property
     def problems(self) -> list[Note]:

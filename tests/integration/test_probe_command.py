@@ -18,6 +18,8 @@ from bench.probes.suite import Sizes, Skipped, cost, rows
 from bench.records import probe_file
 from bench.records.probe_file import ProbeFile
 from bench.records.run import Run
+from bench.reports import probed
+from bench.reports.renderers.markdown import render
 from bench.suite.suite import load
 from tests.support.command import Ended, bench
 from tests.support.embedded_runs import embedded_run
@@ -143,15 +145,25 @@ def test_what_cannot_be_probed_is_named() -> None:
 
 def test_an_estimate_counts_every_list_and_loads_nothing(folder: Path) -> None:
     server = {"rerank-server": {"model": "m", "base_url": "http://127.0.0.1:9", "name": "gone"}}
-    suite = load({"name": "s", "datasets": ["embedded:everyday"], "rerankers": [server]})
+    entries = {"name": "s", "datasets": ["embedded:everyday"]}
+    suite = load({**entries, "rerankers": [server]})
     (skipped,) = rows(suite, Sizes())
     assert isinstance(skipped, Skipped)
     assert "nothing listens" in skipped.reason
     (row,) = rows(suite, Sizes(queries=2, depth=4), absent=True)
     assert not isinstance(row, Skipped)
     expected = cost(row, Sizes(queries=2, depth=4), ["split"])
-    assert (expected.usage.calls, expected.usd) == (2 * (1 + 1 + 2), None)
+    # a server on this machine costs nothing by the query; of another one no price is known
+    assert (expected.usage.calls, expected.usd) == (2 * (1 + 1 + 2), 0.0)
     assert expected.absent == skipped.reason
+    elsewhere = {**server["rerank-server"], "base_url": "https://gateway.invalid"}
+    suite = load({**entries, "rerankers": [{"rerank-server": elsewhere}]})
+    (row,) = rows(suite, Sizes(queries=2, depth=4), absent=True)
+    assert not isinstance(row, Skipped)
+    unknown = cost(row, Sizes(queries=2, depth=4), ["split"])
+    assert unknown.usd is None
+    lines = render(probed.costs([expected, unknown], [])).splitlines()
+    assert [line.split()[-2] for line in lines if line.startswith("| gone")] == ["–", "?"]
     plain = load({"name": "s", "datasets": ["embedded:everyday"], "rerankers": ["word-overlap"]})
     (row,) = rows(plain, Sizes(queries=4, depth=6))
     assert not isinstance(row, Skipped)

@@ -234,6 +234,12 @@ def test_a_kill_during_merging_loses_no_score_and_counts_none_twice(name: str, f
     assert process.exitcode == -signal.SIGKILL
     assert before in merged()
     assert len(merged()) == files
+    remains = list(folder().glob(".*.tmp"))
+    assert len(remains) == 2 - files
+    scored()
+    assert list(folder().glob(".*.tmp")) == remains, "of a process that may be at work on it"
+    for path in remains:
+        os.utime(path, (0, 0))
     for _ in range(2):
         again = scored()
         assert (again.computed_queries, again.notes) == (0, [])
@@ -241,3 +247,4 @@ def test_a_kill_during_merging_loses_no_score_and_counts_none_twice(name: str, f
         # what is merged next
         score_some(QUERIES + 10)
     assert len(merged()) == 1
+    assert list(folder().glob(".*.tmp")) == []

@@ -48,8 +48,8 @@ class Seat(Generic[Item]):
 
     actor: Any
     reference: Any
-    state: Literal["placed", "loaded", "at work", "free"] = "placed"
-    """What `reference` says when it is ready; `free` waits for nothing."""
+    state: Literal["waiting", "loading", "free", "at work"] = "waiting"
+    """It waits for a place, loads, or is at a task until `reference` is ready."""
     node: str = ""
     task: Task[Item] | None = None
 
@@ -77,7 +77,8 @@ class Pool(Generic[Item]):
         self._waiting: deque[Task[Item]] = deque()
         self._supply: Iterator[Task[Item]] = iter(())
         self._ended_loading = 0
-        self._placed_at = time.monotonic()
+        self._had_room = time.monotonic()
+        """When an actor last had a place."""
 
     def __enter__(self) -> Pool[Item]:
         return self
@@ -96,7 +97,7 @@ class Pool(Generic[Item]):
         where no actor can be started.
         """
         self._supply = tasks
-        self._placed_at = time.monotonic()
+        self._had_room = time.monotonic()
         while self._hand_out():
             for seat in self._ready():
                 task, reply = self._settled(seat)
@@ -145,18 +146,21 @@ class Pool(Generic[Item]):
 
     def _ready(self) -> list[Seat[Item]]:
         """Return the actors that have answered or are lost, after a wait of bounded length."""
+        is_placed = any(seat.state != "waiting" for seat in self._seats)
+        if is_placed:
+            self._had_room = time.monotonic()
         by_reference = {seat.reference: seat for seat in self._seats if seat.state != "free"}
         references = list(by_reference)
         ready, _ = self._ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
         if ready:
             # those that are ready by now, too
             ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
-        elif all(seat.state == "placed" for seat in self._seats):
+        elif not is_placed:
             self._require_room()
         return [by_reference[reference] for reference in ready]
 
     def _require_room(self) -> None:
-        if time.monotonic() - self._placed_at < self._patience:
+        if time.monotonic() - self._had_room < self._patience:
             return
         resources = self._ray.cluster_resources()
         room = f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
@@ -178,10 +182,9 @@ class Pool(Generic[Item]):
             seat.task = None
             seat.state = "free"
             return task, Reply(value, tuple(task.endings))
-        if seat.state == "placed":
+        if seat.state == "waiting":
             seat.node = value
-            self._placed_at = time.monotonic()
-            seat.state = "loaded"
+            seat.state = "loading"
             seat.reference = seat.actor.load.remote()
         else:
             self._admit(value)
