@@ -189,19 +189,22 @@ def _halves(choices: Matrix, seed: int) -> tuple[list[float], float]:
     count, queries = choices.shape
     generator = np.random.default_rng(seed)
     totals = choices.sum(axis=1)
+    # a choice that is 1 everywhere counts the queries of a half
+    counted = np.vstack([choices, np.ones(queries)]).T
     best = np.zeros(count)
     survived = 0
     halves = 0
     for _ in range(0, HALVES, AT_ONCE):
         coins = generator.integers(0, 2, size=(AT_ONCE, queries), dtype=np.uint8)
-        coins = coins[(coins.any(axis=1)) & ~(coins.all(axis=1))]
-        sizes = coins.sum(axis=1, dtype=np.float64)[:, None]
-        sums = coins.astype(np.float64) @ choices.T
+        sums = coins.astype(np.float64) @ counted
+        sums = sums[(sums[:, -1] > 0) & (sums[:, -1] < queries)]
+        sizes = sums[:, -1:]
+        sums = sums[:, :-1]
         is_best = _is_best(sums / sizes)
         of_others = _is_best((totals - sums) / (queries - sizes))
         best += is_best.sum(axis=0)
-        survived += int(of_others[np.arange(len(coins)), is_best.argmax(axis=1)].sum())
-        halves += len(coins)
+        survived += int(of_others[np.arange(len(sums)), is_best.argmax(axis=1)].sum())
+        halves += len(sums)
     return [float(share) for share in best / halves], survived / halves
 
 

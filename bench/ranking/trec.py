@@ -121,7 +121,7 @@ def _of_members(path: Path, only: Set[str], counts: Tally) -> Iterator[pa.Table]
 def _selected(path: Path, wanted: Sequence[Member], only: Set[str]) -> Iterator[pa.Table]:
     missing = set(only)
     try:
-        for piece in trec_stretches.of_members(path, wanted):
+        for piece in trec_stretches.of_members(path, wanted, only):
             rows = query_tables.of_queries(piece, "query", missing)
             missing.difference_update(piece["query"].unique().to_pylist())
             yield rows

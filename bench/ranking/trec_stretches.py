@@ -4,7 +4,7 @@ memory as rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,9 +102,9 @@ def pieces(path: Path) -> Iterator[pa.Table]:
     return _of_three(_tables(_blocks(path)))
 
 
-def of_members(path: Path, wanted: Iterable[Member]) -> Iterator[pa.Table]:
-    """Yield the same of some members of a run file, each query whole."""
-    return _of_three(_tables(_unpacked(path, wanted)))
+def of_members(path: Path, wanted: Sequence[Member], only: Set[str]) -> Iterator[pa.Table]:
+    """Yield the same of some queries in these members of a run file, each query whole."""
+    return _of_three(_tables(_unpacked(path, wanted, only)))
 
 
 def _of_three(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -115,12 +115,13 @@ def _of_three(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield table.from_arrays(columns, ["query", "document", "score"])
 
 
-def _unpacked(path: Path, wanted: Iterable[Member]) -> Iterator[bytes]:
-    """Yield the lines of members, those of some together."""
+def _unpacked(path: Path, wanted: Sequence[Member], only: Set[str]) -> Iterator[bytes]:
+    """Yield the lines of some queries in members, those of some members together."""
     texts: list[bytes] = []
     size = 0
     try:
-        for text in members.texts_of(path, wanted):
+        for member, whole in zip(wanted, members.texts_of(path, wanted), strict=True):
+            text = _lines_of(whole, member.query_ids, only)
             texts.append(text)
             size += len(text)
             if size >= STRETCH:
@@ -131,3 +132,21 @@ def _unpacked(path: Path, wanted: Iterable[Member]) -> Iterator[bytes]:
         raise Irregular("damage") from error
     if texts:
         yield b"".join(texts)
+
+
+def _lines_of(text: bytes, query_ids: Sequence[str], only: Set[str]) -> bytes:
+    """Return the lines of some of a member's queries, which are in the order of its ids: less to
+    parse than all. Raises Irregular where they are not.
+    """
+    parts: list[bytes] = []
+    start = 0
+    for query_id, next_id in zip(query_ids, [*query_ids[1:], None], strict=True):
+        end = len(text)
+        if next_id is not None:
+            end = text.find(b"\n%b " % next_id.encode(), start) + 1
+        if not end:
+            raise Irregular("ids")
+        if query_id in only:
+            parts.append(text[start:end])
+        start = end
+    return b"".join(parts)

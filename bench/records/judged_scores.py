@@ -5,7 +5,7 @@ score is worth.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -249,27 +249,35 @@ def _in_equal_steps(scores: FloatArray, offsets: IntArray, *, reciprocals: bool)
 
 def _first_stage_lists(
     run: Run, row: Row, only: Collection[str] | None
-) -> Mapping[str, QueryCandidates]:
-    """Return the first stage's own scores of a row's candidates; nothing for its own row."""
+) -> Iterator[tuple[str, QueryCandidates]]:
+    """Yield the first stage's own scores of a row's candidates, as they are read; nothing for its
+    own row.
+    """
     if row.trial.is_first_stage:
-        return {}
+        return
     key = (row.trial.dataset, row.trial.first_stage, row.trial.depth)
     for other in run.groups[key]:
         if other.trial.is_first_stage:
-            return run.scores_of(other.trial.id, only)
-    return {}
+            yield from run.stream_scores(other.trial.id, only)
+            return
 
 
 def _are_redealt(
-    lists: Mapping[str, QueryCandidates], first: Mapping[str, QueryCandidates]
+    lists: Mapping[str, QueryCandidates], first: Iterable[tuple[str, QueryCandidates]]
 ) -> bool:
-    """Return whether each list has the first stage's scores, and some document another one."""
+    """Return whether each list has the first stage's scores, and some document another one. The
+    first list says it of nearly all rows.
+    """
+    compared = 0
     moved = False
-    for query_id, answer in lists.items():
-        own = first.get(query_id)
-        if own is None or sorted(own.scores) != sorted(answer.scores):
+    for query_id, own in first:
+        answer = lists.get(query_id)
+        if answer is None:
+            continue
+        if sorted(own.scores) != sorted(answer.scores):
             return False
+        compared += 1
         by_id = dict(zip(own.doc_ids, own.scores, strict=True))
         pairs = zip(answer.doc_ids, answer.scores, strict=True)
         moved = moved or any(by_id.get(doc_id) != score for doc_id, score in pairs)
-    return moved
+    return moved and compared == len(lists)

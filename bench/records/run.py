@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from bench.records.folder import RunFolder
 from bench.records.judges import judge_notes
 from bench.records.points import Point, Qualities
 from bench.records.rows import GroupKey, Row
-from bench.records.scores import read_scores
+from bench.records.scores import read_scores, stream_scores
 from bench.records.tables import LOSSES, SCORES
 
 if TYPE_CHECKING:
@@ -88,6 +88,12 @@ class Run(RunFolder):
     ) -> Mapping[str, QueryCandidates]:
         """Return the scores of one trial, as `bench.records.scores.read_scores` does."""
         return read_scores(self.folder, trial_id, only)
+
+    def stream_scores(
+        self, trial_id: str, only: Collection[str] | None = None
+    ) -> Iterator[tuple[str, QueryCandidates]]:
+        """Yield the same query by query, as `bench.records.scores.stream_scores` does."""
+        return stream_scores(self.folder, trial_id, only)
 
     def qualities(self, measure: str) -> Qualities:
         """The per-query values of a measure, by system and depth."""

@@ -70,6 +70,16 @@ def read_scores(
     return Compact.of_blocks(_blocks(path, only))
 
 
+def stream_scores(
+    folder: Path, trial: str, only: Collection[str] | None = None
+) -> Iterator[tuple[str, QueryCandidates]]:
+    """Yield the same query by query, as they are read: who stops reads no further."""
+    path = path_of(folder, SCORES, trial)
+    if path.is_file():
+        for block in _blocks(path, only):
+            yield from Compact.of_blocks([block]).items()
+
+
 def _blocks(path: Path, only: Collection[str] | None) -> Iterator[Block]:
     """Yield the queries of a file, each whole, some rows of which are in memory at once."""
     tables = stretches(path, SCORES)
@@ -101,9 +111,17 @@ def _block(path: Path, rows: pa.Table, seen: set[str]) -> Block:
 
 
 def _numbered(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], list[str]]:
-    """Return the numbers of a column's texts, and the texts."""
+    """Return the numbers of a column's texts, and the texts. A table that was filtered keeps the
+    texts of the rows that were left out: there are many, and nobody needs them.
+    """
+    import numpy as np
+    import pyarrow as pa
+
     texts = column.unify_dictionaries().combine_chunks()
-    return texts.indices.to_numpy(), texts.dictionary.to_pylist()
+    numbers = texts.indices.to_numpy()
+    is_used = np.bincount(numbers, minlength=len(texts.dictionary)) > 0
+    numbers = (np.cumsum(is_used) - 1)[numbers].astype(np.int32)
+    return numbers, texts.dictionary.filter(pa.array(is_used)).to_pylist()
 
 
 class _Rows:
