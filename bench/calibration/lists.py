@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from bench.calibration.arrays import BoolArray, FloatArray, IntArray
 
 
+LARGE = 1e100
+"""Scores of a list beyond this are divided by its largest before they are squared."""
+
+
 @dataclass(frozen=True)
 class ScoredLists:
     """The scores of each query's documents, end to end.
@@ -55,9 +59,12 @@ class ScoredLists:
 
         owners = self.owners
         queries = len(self.offsets) - 1
+        largest = np.zeros(queries)
+        np.maximum.at(largest, owners, np.abs(self.scores))
+        scores = self.scores / np.where(largest > LARGE, largest, 1.0)[owners]
         counts = np.maximum(np.bincount(owners, minlength=queries), 1)
-        means = np.bincount(owners, self.scores, minlength=queries) / counts
-        centred = self.scores - means[owners]
+        means = np.bincount(owners, scores, minlength=queries) / counts
+        centred = scores - means[owners]
         spreads = np.sqrt(np.bincount(owners, centred**2, minlength=queries) / counts)
         flat = spreads <= 1e-12 * np.maximum(np.abs(means), 1e-300)
         spreads[flat] = np.inf

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from bench.core.errors import CalibrationError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from bench.calibration.arrays import FloatArray
 
     Matrix = NDArray[np.float64]
+
+TOO_LARGE = "the scores are too large to be mapped: their spread is no finite number"
 
 
 def smoothed_targets(labels: FloatArray) -> FloatArray:
@@ -35,13 +39,16 @@ def fitted_weights(
     """Return the weights of the columns, and the intercept last, that minimise the log loss.
 
     `columns` have the shape (documents, columns), `targets` lie from 0 to 1; `lowest` are bounds
-    below which no weight of a column falls.
+    below which no weight of a column falls. Raises CalibrationError for columns whose squares are
+    no finite numbers.
     """
     import numpy as np
     from scipy.optimize import minimize
 
     centres = columns.mean(axis=0)
     spreads = columns.std(axis=0)
+    if not np.isfinite(spreads).all():
+        raise CalibrationError(TOO_LARGE)
     spreads[spreads == 0] = 1.0
     inputs = np.column_stack([(columns - centres) / spreads, np.ones(len(columns))])
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import ValidationError
 
 from bench.calibration.lists import ScoredLists
+from bench.calibration.logistic import TOO_LARGE
 from bench.core.errors import CalibrationError, nearest
 from bench.core.options import Options
 from bench.core.plugins import resolve
@@ -107,5 +108,4 @@ def fitted(
         try:
             return own.fitted(lists, labels, features)
         except ValidationError as error:
-            problem = "the scores are too large to be mapped: their spread is no finite number"
-            raise CalibrationError(f"{kind}: {problem}") from error
+            raise CalibrationError(TOO_LARGE) from error

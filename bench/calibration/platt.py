@@ -4,7 +4,7 @@ Platt, "Probabilistic outputs for support vector machines", 1999, with his smoot
 same as scikit-learn's `CalibratedClassifierCV(method="sigmoid")`. Three lines apply it:
 
     x = score * scores + intercept
-    x += z * (scores - scores.mean()) / scores.std()  # where the map has z
+    x += z * (scores - scores.mean()) / (scores.std() or 1)  # where the map has z
     probabilities = 1 / (1 + np.exp(-x))
 """
 

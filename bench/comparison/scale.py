@@ -35,10 +35,11 @@ class Scale:
     """Two trials' scores of the same queries: the mean distance between their k-th highest scores
     per query, what is allowed, the range of the baseline's scores, the medians of the best
     and of the lowest score per query, mean Kendall tau of the orders, and queries that only one of
-    the two ranked.
+    the two ranked. `moved` are the queries whose own distance is more than is allowed.
     """
 
     queries: int
+    moved: int
     unshared: int
     distance: float
     allowed: float
@@ -69,6 +70,7 @@ class Scale:
         """Return the numbers as outputs have them."""
         return {
             "queries": self.queries,
+            "moved": self.moved,
             "unshared": self.unshared,
             "distance": self.distance,
             "allowed": self.allowed,
@@ -112,11 +114,13 @@ def scale(new: Side, baseline: Side, share: float) -> Scale:
         medians = [float(value) for value in np.median(ends, axis=0)]
         best, lowest = Level(*medians[:2]), Level(*medians[2:])
         range_ = usual_range([(end[2], end[0]) for end in ends])
+    allowed = share * range_
     return Scale(
         queries=len(ends),
+        moved=sum(distance > allowed for distance in distances),
         unshared=len(ours.keys() ^ theirs.keys()),
         distance=sum(distances) / max(1, len(distances)),
-        allowed=share * range_,
+        allowed=allowed,
         range=range_,
         best=best,
         lowest=lowest,

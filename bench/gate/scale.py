@@ -88,6 +88,7 @@ def _changed(measured: Scale, best: str, lowest: str) -> str:
     if measured.tau < SAME_ORDER:
         order = f"other scale, and another order (tau {measured.tau:.3f})"
     return (
-        f"{order}: the best score of a query went {best}, the lowest {lowest} (medians): "
+        f"{order}: the best score of a query went {best}, the lowest {lowest} (medians), and "
+        f"{measured.moved} of {counted(measured.queries, 'query')} moved by more than is allowed: "
         "thresholds, cuts, calibration maps and weighted sums of the old scale hold no more"
     )

@@ -43,6 +43,9 @@ class Problem(StrEnum):
     RANKS = "ranks"
     DEPENDS = "depends"
     FEW = "few"
+    """Queries with an answer."""
+    FULL = "full"
+    """Lists of which something is left without the relevant documents are few."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,7 @@ def _of_table(
         lists = _with_shorter(lists, table, shorter)
     counts = len(lists.answerable), len(lists.remaining)
     knows_without = shorter is not None or is_free(run.records[table.row.trial.id])
-    problem = _problem(table, min(counts), knows_without=knows_without)
+    problem = _problem(table, *counts, knows_without=knows_without)
     if problem is not None:
         return Answerability(table, *counts, float("nan"), problem=problem)
     values = [
@@ -207,14 +210,16 @@ def _of_table(
     return Answerability(table, *counts, _chance(lists), own)
 
 
-def _problem(table: JudgedScores, queries: int, *, knows_without: bool) -> Problem | None:
+def _problem(
+    table: JudgedScores, answerable: int, without: int, *, knows_without: bool
+) -> Problem | None:
     if table.are_ranks:
         return Problem.RANKS
     if not knows_without:
         return Problem.DEPENDS
-    if queries < FEWEST:
+    if answerable < FEWEST:
         return Problem.FEW
-    return None
+    return Problem.FULL if without < FEWEST else None
 
 
 def is_free(record: Record) -> bool:

@@ -12,7 +12,7 @@ from bench.calibration import errors, maps
 from bench.calibration.errors import Bins
 from bench.calibration.file import Calibration, Errors, FittedOn
 from bench.calibration.logistic import logistic
-from bench.core.errors import CalibrationError, RecordError
+from bench.core.errors import CalibrationError, DataError, RecordError
 from bench.core.note import Note
 from bench.core.version import version
 from bench.datasets.folds import query_digest
@@ -136,7 +136,7 @@ def calibrate(
     """Return the errors of each row of a run, or of the rows of one reranker or trial.
 
     Raises RecordError for a name that is unknown and a run without scores, CalibrationError where
-    the scores of what is named are ranks, DataError where there are fewer queries than folds.
+    the scores of what is named are ranks, DataError where every row has fewer queries than folds.
     """
     tables = tables_of(run, name, dataset=dataset, first_stage=first_stage)
     own = settings or Settings(seed=run.seed)
@@ -150,12 +150,27 @@ def calibrated(
     if is_named:
         for table in tables:
             refuse_ranks(table)
+    _refuse_folds(run, tables, settings)
     rows = [_row(run, table, settings) for table in tables]
     groups: dict[GroupKey, list[RowCalibration]] = {}
     for row in rows:
         groups.setdefault(group_of(row.table.row.trial), []).append(row)
     compared = {key: iter(_compared(own, settings.seed)) for key, own in groups.items()}
     return [next(compared[group_of(row.table.row.trial)]) for row in rows]
+
+
+def _refuse_folds(run: Run, tables: Sequence[JudgedScores], settings: Settings) -> None:
+    """Raise DataError where no row has as many queries as there are folds; where some have, the
+    others have a reason in the place of their maps.
+    """
+    problems: list[str] = []
+    for table in tables:
+        try:
+            fold_numbers(run, table, settings.folds, settings.seed)
+        except DataError as error:
+            problems.append(f"{table.row.trial.id}: {error}")
+    if problems and len(problems) == len(tables):
+        raise DataError(problems[0])
 
 
 def _compared(rows: Sequence[RowCalibration], seed: int) -> list[RowCalibration]:
@@ -280,8 +295,13 @@ def _reading(
     raw = list(_raw(table, scores, labelled))
     assessed: list[Assessed] = []
     if len(scores) and not table.are_ranks:
-        fold_of = fold_numbers(run, table, settings.folds, settings.seed)
-        assessed = list(_maps(table, labels, labelled, fold_of, settings.recipes, groups))
+        try:
+            fold_of = fold_numbers(run, table, settings.folds, settings.seed)
+        except DataError as error:
+            names = [recipe.name for recipe in settings.recipes]
+            assessed = [Assessed(name, problem=str(error), fitted=True) for name in names]
+        else:
+            assessed = list(_maps(table, labels, labelled, fold_of, settings.recipes, groups))
     return Reading(
         unjudged,
         int(is_known.sum()),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.calibration.cuts import Goal, precision_losses, recall_losses, steps_of
 from bench.calibration.file import ErrorInterval
 from bench.calibration.lists import ScoredLists
-from bench.core.errors import CalibrationError
+from bench.core.errors import CalibrationError, DataError
 from bench.meaning.calibrate import (
     Unjudged,
     default_reading,
@@ -225,7 +225,10 @@ def _cross_fitted(
     import numpy as np
 
     lists = lists_of(table)
-    fold_of = fold_numbers(run, table, folds, seed)
+    try:
+        fold_of = fold_numbers(run, table, folds, seed)
+    except DataError as error:
+        raise DataError(f"{table.row.trial.id}: {error}") from error
     is_kept = np.zeros(len(lists.scores), dtype=bool)
     for fold in range(folds):
         others, is_theirs = lists.part(fold_of != fold)

@@ -169,17 +169,18 @@ def auc_resamples(scores: FloatArray, labelled: Labelled) -> FloatArray:
     """Return the AUC of each resample of queries."""
     import numpy as np
 
-    steps, cells = np.unique(scores, return_inverse=True)
-    count = len(steps)
+    _, cells, sizes = np.unique(scores, return_inverse=True, return_counts=True)
+    count = len(sizes)
     if count > CELLS:
-        order = np.argsort(np.argsort(scores, kind="stable"), kind="stable")
-        cells = order * CELLS // len(scores)
+        # equal scores stay together
+        below = np.cumsum(sizes) - sizes
+        cells = (below * CELLS // len(scores))[cells]
         count = CELLS
     labels = labelled.labels
     relevant = labelled.resampling.sums(labelled.by_cell(cells, count, labels))
     others = labelled.resampling.sums(labelled.by_cell(cells, count, 1 - labels))
-    below = np.cumsum(others, axis=1) - others
-    wins = (relevant * (below + others / 2)).sum(axis=1)
+    lower = np.cumsum(others, axis=1) - others
+    wins = (relevant * (lower + others / 2)).sum(axis=1)
     resampled: FloatArray = wins / _or_nan(relevant.sum(axis=1) * others.sum(axis=1))
     return resampled
 

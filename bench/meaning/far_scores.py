@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.calibration.lists import ScoredLists
 from bench.calibration.logistic import fitted_weights, smoothed_targets
+from bench.core.errors import CalibrationError
 from bench.core.note import Code, Note, note
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ def far_scores(lists: ScoredLists, labels: FloatArray) -> Note | None:
     is_near = np.abs(scores - middle) <= REACH * (high - low)
     if high <= low or is_near.all() or not 0 < known[is_near].sum() < is_near.sum():
         return None
-    slope = _slope(scores, known)
+    try:
+        slope = _slope(scores, known)
+    except CalibrationError:
+        # there is no curve that they could flatten
+        return None
     without = _slope(scores[is_near], known[is_near])
     if without <= 0 or FLATTER * slope > without:
         return None

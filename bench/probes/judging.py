@@ -77,16 +77,16 @@ class Judge:
         if not answers.variants:
             return not_applicable(name, probe, "it fits none of the queries")
         if not answers.scores:
-            reason = next(iter(answers.failures.values()))
-            return ProbeResult(
-                name=name, expects=probe.expects, outcome="failed", reason=reason, failed=failed
-            )
+            return _unanswered(name, probe, answers)
         scores = self.scores(answers)
         moves = self.moves(scores)
         gains = self._gains(answers)
         changes = self._changes(scores)
         beyond = self._beyond_noise(probe, answers, changes, gains)
         outcome, reason = self._outcome(probe, moves, beyond)
+        if failed > len(moves) and outcome != "accused":
+            # the few that are left say nothing of the others
+            return _unanswered(name, probe, answers)
         if failed:
             first = next(iter(answers.failures.values()))
             note = f"{counted(failed, 'query')} failed ({first})"
@@ -183,6 +183,18 @@ def not_applicable(name: str, probe: Probe, reason: str) -> ProbeResult:
 def failure(name: str, probe: Probe, reason: str) -> ProbeResult:
     """Return the result of a probe whose call failed."""
     return ProbeResult(name=name, expects=probe.expects, outcome="failed", reason=reason)
+
+
+def _unanswered(name: str, probe: Probe, answers: Answers) -> ProbeResult:
+    """Return the result of a probe of which most queries, or all, failed."""
+    failed = len(answers.failures)
+    first = next(iter(answers.failures.values()))
+    reason = first
+    if answers.scores:
+        reason = f"{counted(failed, 'query')} of {failed + len(answers.scores)} failed ({first})"
+    return ProbeResult(
+        name=name, expects=probe.expects, outcome="failed", reason=reason, failed=failed
+    )
 
 
 def _accused(accused: bool) -> Outcome:

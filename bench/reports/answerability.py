@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bench.calibration.file import ErrorInterval
 from bench.core.counting import counted, percent
 from bench.meaning.answerability import (
+    FEWEST,
     KEPT,
     PLACED,
     PROBABILITY,
@@ -67,7 +68,7 @@ COLUMNS = (
     Column(
         FALSE_ACCEPTS,
         f"{FALSE_ACCEPTS}",
-        f"queries without an answer above the top score that keeps {KEPT:.0%} of the others",
+        f"queries without an answer that reach the top score which keeps {KEPT:.0%} of the others",
         better="lower",
         priority=1,
         interval="value",
@@ -77,7 +78,8 @@ COLUMNS = (
 REASONS = {
     Problem.DEPENDS: "its scores depend on the list: the list without relevant documents needs one "
     "more call, which `--ask` makes",
-    Problem.FEW: "too few queries have an answer among their candidates",
+    Problem.FEW: f"fewer than {FEWEST} queries have an answer among their candidates",
+    Problem.FULL: f"fewer than {FEWEST} queries have a candidate that is no answer",
 }
 
 
@@ -167,15 +169,9 @@ def notes_of(rows: Sequence[Answerability]) -> Iterator[str]:
     """Yield what to know of a table."""
     counts = [row for row in rows if row.signals]
     if counts:
-        row = counts[0]
-        with_answer = counted(row.answerable, "query")
+        yield from _sizes(counts)
         yield (
-            f"{with_answer} with a relevant document among the candidates, against "
-            f"{row.without} lists without: each query less its relevant documents. Documents "
-            "without a judgment stay. Intervals are 95 %, over queries."
-        )
-        yield (
-            f"{FALSE_ACCEPTS.capitalize()}: queries without an answer whose top score is above the "
+            f"{FALSE_ACCEPTS.capitalize()}: queries without an answer whose top score reaches the "
             f"threshold that keeps {percent(KEPT)} of those with one."
         )
     yield from training_notes((row.table.name, row.table.row.seen) for row in counts)
@@ -192,6 +188,26 @@ def notes_of(rows: Sequence[Answerability]) -> Iterator[str]:
             yield f"{row.table.name}: {RANKS[row.table.scale]}."
         elif row.problem is not None:
             yield f"{row.table.name}: {REASONS[row.problem]}."
+
+
+def _sizes(rows: Sequence[Answerability]) -> Iterator[str]:
+    """Yield how many lists there are with an answer and without, which may differ from row to row:
+    where calls failed, and where one was asked anew.
+    """
+    names: dict[tuple[int, int], list[str]] = {}
+    for row in rows:
+        names.setdefault((row.answerable, row.without), []).append(row.table.name)
+    for (answerable, without), own in names.items():
+        about = "" if len(names) == 1 else f"{', '.join(own)}: "
+        with_answer = counted(answerable, "query")
+        yield (
+            f"{about}{with_answer} with a relevant document among the candidates, against "
+            f"{without} lists without."
+        )
+    yield (
+        "A list without is a query's less its relevant documents; documents without a judgment "
+        "stay. Intervals are 95 %, over queries."
+    )
 
 
 def _row(row: Answerability) -> Row:

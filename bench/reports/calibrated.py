@@ -234,7 +234,7 @@ def _curve(curve: Bins) -> Table:
 
 def sentences(rows: Sequence[RowCalibration]) -> Iterator[str]:
     """Yield what to know of a calibration."""
-    if any(row.readings[0].maps for row in rows):
+    if any(row.readings[0].best is not None for row in rows):
         yield (
             "Maps are fitted on other queries than those that they are measured on. Intervals are "
             "95 %, over queries."
@@ -265,16 +265,18 @@ def sentences(rows: Sequence[RowCalibration]) -> Iterator[str]:
     if unlabelled:
         yield f"No candidate is judged of {', '.join(unlabelled)}: nothing says what a score means."
     for problem, names in _problems(rows).items():
-        yield f"No map of {', '.join(names)}: {problem}."
+        parts = [f"{name} ({', '.join(kinds)})" for name, kinds in names.items()]
+        yield f"No map of {', '.join(parts)}: {problem}."
 
 
-def _problems(rows: Sequence[RowCalibration]) -> dict[str, list[str]]:
-    """Return why maps could not be fitted -> of which rows."""
-    names: dict[str, list[str]] = {}
+def _problems(rows: Sequence[RowCalibration]) -> dict[str, dict[str, list[str]]]:
+    """Return why maps could not be fitted -> row -> kinds of maps."""
+    names: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         for each in row.readings[0].maps:
             if each.problem:
-                names.setdefault(each.problem, []).append(f"{row.table.name}, {each.name}")
+                kinds = names.setdefault(each.problem, {}).setdefault(row.table.name, [])
+                kinds.append(each.name)
     return names
 
 

@@ -40,8 +40,8 @@ EXPLANATION = (
 )
 COLUMNS = (
     Column("verdict", "verdict", align="left", priority=0),
-    Column("found", "found", align="left", priority=2),
-    Column("limit", "limit", align="left", priority=1),
+    Column("found", "found", align="left", priority=1),
+    Column("limit", "limit", align="left", priority=2),
 )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.comparison.across import VERSIONS, differences, refused
-from bench.comparison.drift import usual_tolerance
+from bench.comparison.drift import usual_range, usual_tolerance
 from bench.contract.identity import Identity
 from bench.contract.meter import Meter
 from bench.contract.request import CandidateList, Failure
@@ -170,7 +170,5 @@ def _request(dataset: Dataset, query_id: str, documents: Mapping[str, float]) ->
 
 
 def _range(lists: Lists) -> float:
-    """Return how far the scores of all documents lie apart, at most."""
-    highest = max((max(own.scores) for own in lists.values() if own.scores), default=0.0)
-    lowest = min((min(own.scores) for own in lists.values() if own.scores), default=0.0)
-    return highest - lowest
+    """Return the range of a row's scores, as a check has it."""
+    return usual_range([(min(own.scores), max(own.scores)) for own in lists.values() if own.scores])

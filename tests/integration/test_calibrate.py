@@ -252,6 +252,17 @@ def test_many_steps_of_scores_change_an_auc_interval_by_little() -> None:
     assert own.high == pytest.approx(high, abs=3e-4)
 
 
+def test_equal_scores_count_half_in_an_auc_interval_of_many_steps() -> None:
+    """Most documents have the same score, and the relevant ones come first."""
+    scores = np.concatenate([np.arange(1, 601), np.zeros(3000)])
+    labels = np.concatenate([np.arange(600) % 2, np.ones(1500), np.zeros(1500)])
+    resampling = Resampling(2, 3, resamples=100)
+    own = auc_of(scores, Labelled(labels, np.zeros(3600, dtype=np.int64), resampling))
+    assert own.value == errors.auc(scores, labels)
+    assert own.low == pytest.approx(own.value, abs=1e-3)
+    assert own.high == pytest.approx(own.value, abs=1e-3)
+
+
 def test_a_saved_map_is_of_all_queries_and_says_what_it_was_fitted_on(
     run: Run, tmp_path: Path
 ) -> None:
@@ -460,6 +471,26 @@ def test_what_is_judged_in_no_list_or_in_a_single_one_has_no_numbers(tmp_path: P
         text = render(document([row], curves=True), "markdown")
         assert "nan" not in text
         assert "No candidate is judged" in text or "needs relevant documents" in text
+
+
+def test_a_row_of_too_few_queries_leaves_the_others_their_maps(tmp_path: Path) -> None:
+    lists = {f"q{number}": [("a", 0.9 - number / 50), ("b", number / 40)] for number in range(12)}
+    few = {query_id: lists[query_id] for query_id in list(lists)[:3]}
+    judgments = [(query_id, "a", 1) for query_id in lists] + [
+        (query_id, "b", 0) for query_id in lists
+    ]
+    run = scored_run(tmp_path, {"first-stage": lists, "few": few}, judgments)
+    done = command(run)
+    assert done.returncode == 0
+    assert "first-stage" in done.stdout
+    assert "few (cpu) (platt, platt + z + gap, isotonic, beta): 3 queries" in done.stdout.replace(
+        "\n  ", " "
+    )
+    refused = command(run, "few")
+    assert refused.returncode == 2
+    assert "tiny--bm25--few: 3 queries of different texts cannot be parted" in refused.stderr
+    cut_off = command(run, "few", "--keep-recall", "0.5")
+    assert "tiny--bm25--few: 3 queries of different texts cannot be parted" in cut_off.stderr
 
 
 def test_a_group_whose_labels_are_all_the_same_is_named() -> None:

@@ -370,6 +370,23 @@ def test_pairs_are_scored_again_and_rows_that_cannot_be_are_named(folder: Path) 
     assert places(found, Code.RESCORED) == {(file, row["query"], row["doc_id"], "")}
 
 
+def test_a_far_score_lets_no_other_one_pass(folder: Path) -> None:
+    """A score far from all others does not widen what rounding explains."""
+    file = f"scores/{TRIAL}.parquet"
+    far = rewritten(folder / file, raised("score", 1e6, number=0))
+    row = rewritten(folder / file, raised("score", 0.5, number=30))
+    found = places(bench.verify(folder, rescore=10_000).findings, Code.RESCORED)
+    assert found == {(file, own["query"], own["doc_id"], "") for own in (far, row)}
+
+
+def test_a_record_that_lost_a_stage_is_named(folder: Path) -> None:
+    path = folder / "records" / f"{CASCADE}.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    del data["stages"][0]
+    path.write_text(json.dumps(data), encoding="utf-8")
+    assert Code.STAGE in {finding.code for finding in findings(folder)}
+
+
 def test_a_row_whose_model_is_not_at_hand_is_named(folder: Path) -> None:
     info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     text = json.dumps(info["resolved"]).replace("HashReranker", "GoneReranker")

@@ -19,7 +19,7 @@ from bench.meaning.answerability import (
 )
 from bench.records import sampling
 from bench.records.run import Run
-from bench.reports.answerability import sentence
+from bench.reports.answerability import notes_of, sentence
 from bench.reports.view import View
 from tests.support.command import bench as command
 from tests.support.made_scores import scored_run
@@ -145,6 +145,28 @@ def test_few_queries_give_no_number(tmp_path: Path) -> None:
     made = scored_run(tmp_path, {"few": lists}, judgments, record={"few": {"pointwise": True}})
     [row] = answerability(made)
     assert row.problem is Problem.FEW
+
+
+def test_lists_of_which_nothing_is_left_are_called_so(tmp_path: Path) -> None:
+    lists = {f"q{number}": [("a", 2.0), ("b", 0.3 * number)] for number in range(20)}
+    judgments = [(query_id, doc_id, 1) for query_id in lists for doc_id in ("a", "b")]
+    made = scored_run(tmp_path, {"all": lists}, judgments, record={"all": {"pointwise": True}})
+    [row] = answerability(made)
+    assert (row.problem, row.answerable, row.without) == (Problem.FULL, 20, 0)
+    (line,) = notes_of([row])
+    assert "fewer than 10 queries have a candidate that is no answer" in line
+
+
+def test_rows_of_which_some_queries_failed_have_counts_of_their_own(tmp_path: Path) -> None:
+    lists = {f"q{number}": [("a", 2.0), ("b", 0.3 * number)] for number in range(20)}
+    some = {query_id: lists[query_id] for query_id in list(lists)[:12]}
+    judgments = [(query_id, "a", 1) for query_id in lists]
+    facts: dict[str, dict[str, object]] = {name: {"pointwise": True} for name in ("whole", "part")}
+    made = scored_run(tmp_path, {"whole": lists, "part": some}, judgments, record=facts)
+    whole, part, *_ = notes_of(answerability(made))
+    assert whole.startswith("whole (cpu): 20 queries with a relevant document")
+    assert part.startswith("part (cpu): 12 queries with a relevant document")
+    assert part.endswith("against 12 lists without.")
 
 
 def test_the_command_prints_a_table_and_names_what_it_cannot_say(run: Run) -> None:

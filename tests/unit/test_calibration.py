@@ -297,7 +297,17 @@ def test_what_is_no_calibration_is_refused(tmp_path: Path, content: str) -> None
         file.read(tmp_path / "absent.json")
 
 
-def test_scores_whose_spread_is_no_number_have_no_beta_map() -> None:
+@pytest.mark.parametrize("kind", ["platt", "beta"])
+def test_scores_whose_spread_is_no_number_have_no_curve(kind: str) -> None:
     lists = ScoredLists.single(np.array([1e308, -1e308, 0.0, 1.0]))
-    with pytest.raises(CalibrationError, match="beta: the scores are too large to be mapped"):
-        maps.fitted("beta", lists, np.array([1.0, 0, 0, 1]))
+    with pytest.raises(CalibrationError, match="the scores are too large to be mapped"):
+        maps.fitted(kind, lists, np.array([1.0, 0, 0, 1]))
+
+
+@pytest.mark.filterwarnings("error")
+def test_large_scores_have_the_z_scores_of_small_ones() -> None:
+    scores = np.array([3.0, 1.0, 2.0, 5.0, -1.0])
+    offsets = np.array([0, 3, 5])
+    large = scores * np.array([1.0, 1.0, 1.0, 1e200, 1e200])
+    expected = ScoredLists(scores, offsets).z_scores()
+    assert ScoredLists(large, offsets).z_scores() == pytest.approx(expected)

@@ -118,6 +118,16 @@ def test_another_order_on_another_scale_is_called_so(tmp_path: Path) -> None:
     assert gate.remark.startswith("other scale, and another order (tau -1.000)")
 
 
+def test_few_queries_far_off_are_counted(tmp_path: Path) -> None:
+    moved = dict(scores())
+    query, ranking = next(iter(moved.items()))
+    moved[query] = [(doc_id, score - 500) for doc_id, score in ranking]
+    gate = checked(run(tmp_path, "new", moved), run(tmp_path, "old", scores()))[1]
+    assert gate.outcome == "fail"
+    assert (gate.numbers["moved"], gate.numbers["queries"]) == (1, len(moved))
+    assert f"1 of {len(moved)} queries moved by more than is allowed" in gate.remark
+
+
 def test_a_baseline_without_scores_is_inconclusive(tmp_path: Path) -> None:
     verdict, gate = checked(run(tmp_path, "new", scores()), run(tmp_path, "old", None))
     assert (gate.outcome, gate.measured) == ("inconclusive", "not in the baseline")

@@ -139,6 +139,32 @@ def test_a_failure_is_no_number() -> None:
     assert results["title"].outcome == "holds"
 
 
+class MostlyFailing(Planted):
+    """Answers a single query once its documents are shuffled."""
+
+    def rerank(self, requests: Sequence[CandidateList]) -> list[Any]:
+        answers = super().rerank(requests)
+        for number, request in enumerate(requests):
+            is_mixed = list(request.doc_ids) not in (
+                sorted(request.doc_ids),
+                sorted(request.doc_ids, reverse=True),
+            )
+            if is_mixed and request.query_id != "q1":
+                answers[number] = Failure("timed out")
+        return answers
+
+
+def test_a_probe_of_which_most_queries_failed_does_not_hold() -> None:
+    (shuffled,) = [
+        result
+        for result in probed(MostlyFailing, names=["shuffled"]).results
+        if result.name == "shuffled"
+    ]
+    assert (shuffled.outcome, shuffled.queries, shuffled.failed) == ("failed", 0, 5)
+    assert shuffled.reason == "5 queries of 6 failed (timed out)"
+    assert (shuffled.tau, shuffled.swapped, shuffled.change) == (None, None, None)
+
+
 class Listwise(Planted):
     pointwise = False
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from bench.comparison.orders import order_agreements, tau_b
+from bench.comparison.orders import OrderAgreement, order_agreements, tau_b
 from bench.comparison.slices import slicings
 from bench.core.errors import BenchError
 from bench.gate import Gates, check
@@ -18,6 +18,7 @@ from bench.records.run import Run
 from bench.records.tables import QUERIES, QUERY_FIELDS, path_of, write_rows
 from bench.reports import sliced
 from bench.reports.renderers import render
+from bench.reports.sections.orders import names_of
 from tests.support.made_runs import MEASURE, made_run
 
 RNG = np.random.default_rng(11)
@@ -126,6 +127,17 @@ def test_tau_b_is_scipys(seed: int) -> None:
 def test_one_collection_has_no_order_to_agree_with(tmp_path: Path) -> None:
     values = {"first-stage": FIRST, "a": FIRST, "b": VALUES["b"]}
     assert order_agreements(made_run(tmp_path, values)) == []
+
+
+def test_pairs_of_groups_that_differ_in_the_same_are_told_apart() -> None:
+    groups = [("en", "bm25", 20), ("de", "bm25", 20), ("en", "dense", 20), ("de", "dense", 20)]
+    pairs = [(groups[0], groups[1]), (groups[2], groups[3]), (groups[0], groups[3])]
+    agreements = [OrderAgreement(*pair, 6, 0.5, 0.1, 0.9, ("a", "b")) for pair in pairs]
+    assert names_of(agreements) == [
+        "en / de, bm25",
+        "en / de, dense",
+        "en / de, bm25 / dense",
+    ]
 
 
 def test_a_gate_sees_a_loss_in_one_class_that_the_mean_hides(tmp_path: Path) -> None:

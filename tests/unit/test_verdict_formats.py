@@ -176,6 +176,15 @@ def test_the_numbers_of_drift_leave_room_for_their_limits(tmp_path: Path) -> Non
         assert any(line.measured in row and line.limit in row for row in text.splitlines())
 
 
+def test_what_was_found_stays_where_a_name_leaves_no_room_for_its_limit(tmp_path: Path) -> None:
+    new, old = runs(tmp_path, OLD)
+    answer = check(new, old).gates[0]
+    named = replace(answer, name="quality nDCG@10, difficulty medium", outcome="inconclusive")
+    console = Console(width=80, record=True, file=io.StringIO())
+    terminal.show(report.terminal(Verdict(new, old, (named,))), console)
+    assert named.measured in console.export_text()
+
+
 def test_json_holds_every_number(tmp_path: Path) -> None:
     value = json.loads(render(report.document(check(*runs(tmp_path, OLD + NOISE - 0.05))), "json"))
     assert (value["outcome"], value["exit_code"]) == ("fail", 1)

@@ -157,7 +157,8 @@ def _recall(
     ledger.near(Code.STAGE, Place(file, key=f"{key}.recall"), recall, record.recall)
     if record.received is None:
         return
-    received = {query_id: before[query_id] for query_id in handed_on}
+    # a record may have lost the stage before
+    received = {query_id: before.get(query_id, (0, 1)) for query_id in handed_on}
     lost = sum(count for count, _ in received.values()) - sum(
         count for count, _ in handed_on.values()
     )
