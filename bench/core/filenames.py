@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 MAX_BYTES = 160
 """Of a stem: file systems take names of 255 bytes, and endings and parts are added to it."""
@@ -26,6 +27,18 @@ def file_stem(text: str, other: str = "-") -> str:
         return stem
     digest = hashlib.sha256(data).hexdigest()[:DIGEST]
     return f"{data[: MAX_BYTES - DIGEST - 1].decode(errors='ignore')}-{digest}"
+
+
+def clash(names: Sequence[str]) -> tuple[int, int] | None:
+    """Return the places of the first two names that have one stem, or None: what is written for one
+    would be written over for the other.
+    """
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        earlier = places.setdefault(file_stem(name), place)
+        if earlier != place:
+            return earlier, place
+    return None
 
 
 def is_file_name(text: str) -> bool:

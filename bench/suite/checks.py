@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from bench import rerankers, retrieval
 from bench.contract.part import Part
 from bench.core.errors import SuiteError
+from bench.core.filenames import file_stem
 from bench.core.options import Keys, Kind, as_mapping
 from bench.core.paths import expanded
 from bench.core.yaml_source import Source
@@ -102,7 +103,7 @@ class Checks:
         """Check the stages of a pipeline of this name. `received` is what the first of them gets,
         None where it retrieves.
         """
-        names: set[str] = set()
+        names: dict[str, str] = {}
         for kind, stage, keys, _ in placed:
             self._check_stage(stage, kind, keys, received, names)
             if kind == "rerankers":
@@ -143,7 +144,7 @@ class Checks:
             raise self.source.problem(keys, part_elsewhere(part.name, kind) or error) from error
 
     def _check_stage(
-        self, stage: Part, kind: Kind, keys: Keys, received: int | None, names: set[str]
+        self, stage: Part, kind: Kind, keys: Keys, received: int | None, names: dict[str, str]
     ) -> None:
         """Check one stage of a pipeline; its name joins those of the stages before."""
         is_first = kind == "first_stages"
@@ -186,11 +187,14 @@ class Checks:
         return self.source.explain(error, model, prefix, partial(place_of, self.top_level, prefix))
 
 
-def _refuse_twice(stage: Part, names: set[str]) -> None:
+def _refuse_twice(stage: Part, names: dict[str, str]) -> None:
+    """Raise SuiteError for a name that one before has, or that is the same in names of files."""
     name = display_name(stage)
-    if name in names:
-        raise SuiteError(f"two stages are named '{name}': give one of them another 'name'")
-    names.add(name)
+    stem = file_stem(name)
+    if stem in names:
+        both = " and ".join(f"'{each}'" for each in sorted({names[stem], name}))
+        raise SuiteError(f"two stages are named {both}: give one of them another 'name'")
+    names[stem] = name
 
 
 def _refuse_idle(stage: Part, keep: int | None) -> None:

@@ -167,13 +167,7 @@ def _named_twice(suite: Suite, of_both: Sequence[Part], trial: Trial) -> SuiteEr
     for key, parts in lists:
         places = [i for i, part in enumerate(parts) if any(part is other for other in of_both)]
         if len(places) == 2:
-            first, second = places
-            name = display_name(parts[second])
-            return suite.problem(
-                (key, second, parts[second].name),
-                f"{key}.{first}.{parts[first].name} is named '{name}' too: give one of the two "
-                "another 'name'",
-            )
+            return one_name(suite, key, parts, places)
     rows = [row for row in _rows_named(suite) if row.slug == _slug(trial.reranker)]
     if len(rows) < 2:
         return SuiteError(
@@ -183,6 +177,19 @@ def _named_twice(suite: Suite, of_both: Sequence[Part], trial: Trial) -> SuiteEr
     key = ".".join(map(str, earlier.keys))
     return suite.problem(
         later.keys, f"{key} is named '{earlier.name}' too: give one of the two another 'name'"
+    )
+
+
+def one_name(suite: Suite, key: str, parts: Sequence[Part], places: Sequence[int]) -> SuiteError:
+    """Return the error for two parts of one name in a list of the suite: it names the place of the
+    second.
+    """
+    first, second = places
+    name = display_name(parts[first])
+    return suite.problem(
+        (key, second, parts[second].name),
+        f"{key}.{first}.{parts[first].name} is named '{name}' too: give one of the two another "
+        "'name'",
     )
 
 

@@ -9,6 +9,7 @@ from bench import datasets
 from bench.contract.part import Part
 from bench.core.counting import counted
 from bench.core.errors import DataError
+from bench.core.filenames import clash
 from bench.core.progress import Observer
 from bench.datasets import leaks
 from bench.datasets.base import Dataset
@@ -85,14 +86,14 @@ def split(
 
 
 def _refuse_same_names(recipe: Recipe, training: Sequence[Dataset]) -> None:
-    names: set[str] = set()
-    for number, dataset in enumerate(training):
-        if dataset.id in names:
-            raise recipe.problem(
-                ("data", number),
-                f"two datasets are named '{dataset.id}': give one of them another 'name'",
-            )
-        names.add(dataset.id)
+    """Raise SuiteError for two datasets of one name, in names of files at least."""
+    names = [dataset.id for dataset in training]
+    places = clash(names)
+    if places is not None:
+        first, second = places
+        raise recipe.problem(
+            ("data", second), f"data.{first} is named '{names[first]}' too: give one another 'name'"
+        )
 
 
 def _share(portion: Portion | None) -> float | None:

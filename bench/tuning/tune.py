@@ -13,6 +13,7 @@ from bench.composition.stored import Stored, stored
 from bench.composition.times import Forecasts, StageTimes, together
 from bench.core.digest import digest_of
 from bench.core.errors import BenchError, SuiteError, nearest
+from bench.core.filenames import clash
 from bench.core.progress import Observer
 from bench.core.version import version
 from bench.machine import fingerprint
@@ -21,6 +22,7 @@ from bench.quality import statistics
 from bench.records.run import Run
 from bench.runner import loop
 from bench.suite.naming import display_name
+from bench.suite.planning import one_name
 from bench.suite.suite import Suite
 from bench.tuning.candidates import Choice
 from bench.tuning.journal import Journal
@@ -202,8 +204,15 @@ def _runner_up(search: Search, winner: TimedPipeline | None) -> TimedPipeline | 
 
 
 def dataset_names(suite: Suite) -> list[str]:
-    """Return the names of a suite's datasets, each of which is tuned on by itself."""
-    return [display_name(part) for part in suite.datasets]
+    """Return the names of a suite's datasets, each of which is tuned on by itself.
+
+    Raises SuiteError for two that would share a folder.
+    """
+    names = [display_name(part) for part in suite.datasets]
+    places = clash(names)
+    if places is not None:
+        raise one_name(suite, "datasets", suite.datasets, places)
+    return names
 
 
 def _of_one_dataset(suite: Suite, name: str | None) -> Suite:

@@ -375,6 +375,14 @@ def test_stages_are_closed_when_a_person_interrupts(tmp_path: Path) -> None:
         (["bm25", "bm25"], "'bm25' retrieves: it can only be the first"),
         (["word-overlap"], "a pipeline begins with a first stage, such as bm25"),
         (["bm25", "word-overlap", "word-overlap"], "two stages are named 'word-overlap'"),
+        (
+            [
+                "bm25",
+                {"word-overlap": {"name": "by word"}},
+                {"word-overlap": {"name": "by-word"}},
+            ],
+            "two stages are named 'by word' and 'by-word'",
+        ),
         ([{"bm25": {"keep": 50, "depth": 60}}], "keep or depth, not both"),
         (["bm25", {"word-overlap": {"kep": 5}}], "kep"),
         ([], "stages"),

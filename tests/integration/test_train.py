@@ -268,7 +268,7 @@ def test_the_price_of_a_hosted_teacher_is_forecast_and_nothing_sent(place: Path)
 
 def test_two_datasets_are_told_apart_by_their_names(place: Path) -> None:
     twice = ["files:data", {"files:data": {"queries": 5}}]
-    with pytest.raises(SuiteError, match=r"twice.yaml:\d+: data.1: two datasets are named 'data'"):
+    with pytest.raises(SuiteError, match=r"twice.yaml:\d+: data.1: data.0 is named 'data' too"):
         training.prepared(write(place, "twice.yaml", {**RECIPE, "data": twice}), "cpu", Observer())
 
 

@@ -403,6 +403,13 @@ def test_a_suite_of_two_datasets_asks_for_one(folder: Path) -> None:
         tune(both, Limits(p95_ms=1.0), Settings(folder / "x", dataset="agin"))
 
 
+@pytest.mark.parametrize("names", [("a b", "a-b"), ("same", "same")])
+def test_two_datasets_that_would_share_a_folder_are_refused(names: tuple[str, str]) -> None:
+    datasets = [{"embedded:everyday": {"name": name}} for name in names]
+    with pytest.raises(BenchError, match=rf"datasets\.0\.embedded:everyday is named '{names[0]}'"):
+        dataset_names(suites.load({**SUITE, "datasets": datasets}))
+
+
 @pytest.fixture(scope="module")
 def both(folder: Path) -> list[Outcome]:
     """Searches on two datasets of one suite."""
