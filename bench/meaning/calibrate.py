@@ -25,6 +25,7 @@ from bench.meaning.cross_fitting import (
     fold_numbers,
     lists_of,
     map_of_group,
+    refuse_folds,
 )
 from bench.meaning.error_intervals import AUC, Labelled, auc_of, errors_of
 from bench.meaning.far_scores import far_scores
@@ -150,27 +151,13 @@ def calibrated(
     if is_named:
         for table in tables:
             refuse_ranks(table)
-    _refuse_folds(run, tables, settings)
+    refuse_folds(run, tables, settings.folds, settings.seed)
     rows = [_row(run, table, settings) for table in tables]
     groups: dict[GroupKey, list[RowCalibration]] = {}
     for row in rows:
         groups.setdefault(group_of(row.table.row.trial), []).append(row)
     compared = {key: iter(_compared(own, settings.seed)) for key, own in groups.items()}
     return [next(compared[group_of(row.table.row.trial)]) for row in rows]
-
-
-def _refuse_folds(run: Run, tables: Sequence[JudgedScores], settings: Settings) -> None:
-    """Raise DataError where no row has as many queries as there are folds; where some have, the
-    others have a reason in the place of their maps.
-    """
-    problems: list[str] = []
-    for table in tables:
-        try:
-            fold_numbers(run, table, settings.folds, settings.seed)
-        except DataError as error:
-            problems.append(f"{table.row.trial.id}: {error}")
-    if problems and len(problems) == len(tables):
-        raise DataError(problems[0])
 
 
 def _compared(rows: Sequence[RowCalibration], seed: int) -> list[RowCalibration]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.calibration import maps
 from bench.calibration.lists import ScoredLists
-from bench.core.errors import CalibrationError
+from bench.core.errors import CalibrationError, DataError
 from bench.datasets.folds import folds
 from bench.records.judged_scores import JudgedScores
 from bench.records.run import Run
@@ -60,6 +60,20 @@ def fold_numbers(run: Run, table: JudgedScores, count: int, seed: int) -> IntArr
     own = {query_id: texts.get(query_id, query_id) for query_id in table.query_ids}
     fold_of = folds(own, count, seed)
     return np.array([fold_of[query_id] for query_id in table.query_ids], dtype=np.int64)
+
+
+def refuse_folds(run: Run, tables: Sequence[JudgedScores], count: int, seed: int) -> None:
+    """Raise DataError where no row has as many queries as there are folds; where some have, the
+    others have a reason in the place of their maps.
+    """
+    problems: list[str] = []
+    for table in tables:
+        try:
+            fold_numbers(run, table, count, seed)
+        except DataError as error:
+            problems.append(f"{table.row.trial.id}: {error}")
+    if problems and len(problems) == len(tables):
+        raise DataError(problems[0])
 
 
 def map_of_group(
