@@ -133,12 +133,23 @@ def within(segments: Segments | None) -> Iterator[None]:
 
 def is_packing() -> bool:
     """Return whether rows hold several sequences now, within `within`."""
-    return _SEGMENTS.get() is not None
+    return _segments() is not None
+
+
+def _segments() -> Segments | None:
+    """Return the sequences that attention stays within. A compiled model is never packed, and its
+    compiler would break the network apart at each look at a context variable.
+    """
+    import torch
+
+    if torch.compiler.is_compiling():
+        return None
+    return _SEGMENTS.get()
 
 
 def first_tokens(states: Any) -> Any:
     """Return the states of each sequence's first token. Shape: (sequences, 1, size)."""
-    segments = _SEGMENTS.get()
+    segments = _segments()
     if segments is None:
         return states[:, :1]
     return states[0, segments.starts[:-1].long()][:, None]
@@ -170,7 +181,7 @@ def _attention(
     """Return what transformers' attention functions do. Shapes: (1, heads, tokens, size) in,
     (1, tokens, heads, size) out.
     """
-    segments = _SEGMENTS.get()
+    segments = _segments()
     if segments is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

@@ -1,4 +1,4 @@
-"""A model that PyTorch compiles: the same scores, and nothing compiled in the middle of a run."""
+"""A model that PyTorch compiles in one piece: the same scores, and nothing compiled in mid-run."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def test_a_compiled_model_scores_the_same_and_compiles_nothing_in_mid_run(tmp_pa
         for compile_it in (False, True)
     )
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert not torch._dynamo.utils.counters["graph_break"], "the network is compiled in one piece"
     close(np.concatenate(compiled.rerank(LISTS)), np.concatenate(plain.rerank(LISTS)))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == before > 0
     assert compiled.describe().facts["compiled"]
