@@ -126,7 +126,7 @@ def _from_cache(run: StoredRun) -> str:
     if not cached:
         return ""
     total = counted(queries, "query")
-    return f"the scores of {cached} of {total} came from the cache (--fresh scores anew)"
+    return f"the scores of {cached:,} of {total} came from the cache (--fresh scores anew)"
 
 
 @click.command()
