@@ -204,9 +204,10 @@ class Composing:
         return [fold_of[query_id] for query_id in self.dataset.query_ids]
 
     def _with_front(self, pipelines: Sequence[ComposedPipeline]) -> Iterator[ComposedPipeline]:
-        chains = front(pipelines)
+        # not by chain: that of equal weights is the chain of tuned ones, too
+        unbeaten = {id(pipeline) for pipeline in front(pipelines)}
         for pipeline in pipelines:
-            if pipeline.chain not in chains:
+            if id(pipeline) not in unbeaten:
                 yield pipeline
                 continue
             values = pipeline.values[self.headline].tolist()

@@ -182,21 +182,21 @@ def _loads(pipelines: Sequence[ComposedPipeline]) -> dict[Chain, float]:
     return loads
 
 
-def front(pipelines: Iterable[ComposedPipeline]) -> set[Chain]:
-    """Return the chains of the Pareto front: no other is at least as good in quality, time and
-    cost, and better in one of them. Where no time is known, documents scored take its place. A
-    pipeline of which a time or cost is not known beats none that is.
+def front(pipelines: Iterable[ComposedPipeline]) -> list[ComposedPipeline]:
+    """Return the Pareto front, best first: no other is at least as good in quality, time and cost,
+    and better in one of them. Where no time is known, documents scored take its place. A pipeline
+    of which a time or cost is not known beats none that is.
     """
     members = by_quality(list(pipelines))
     loads = _loads(members)
-    chains: set[Chain] = set()
+    unbeaten: list[ComposedPipeline] = []
     costs: list[tuple[float, float]] = []
     for pipeline in members:
         own = (loads[pipeline.chain], _usd(pipeline))
         if not any(other[0] <= own[0] and other[1] <= own[1] for other in costs):
-            chains.add(pipeline.chain)
+            unbeaten.append(pipeline)
             costs.append(own)
-    return chains
+    return unbeaten
 
 
 def _usd(pipeline: ComposedPipeline) -> float:

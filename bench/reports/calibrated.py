@@ -265,18 +265,24 @@ def sentences(rows: Sequence[RowCalibration]) -> Iterator[str]:
     if unlabelled:
         yield f"No candidate is judged of {', '.join(unlabelled)}: nothing says what a score means."
     for problem, names in _problems(rows).items():
-        parts = [f"{name} ({', '.join(kinds)})" for name, kinds in names.items()]
-        yield f"No map of {', '.join(parts)}: {problem}."
+        yield f"No map of {', '.join(names)}: {problem}."
 
 
-def _problems(rows: Sequence[RowCalibration]) -> dict[str, dict[str, list[str]]]:
-    """Return why maps could not be fitted -> row -> kinds of maps."""
-    names: dict[str, dict[str, list[str]]] = {}
+def _problems(rows: Sequence[RowCalibration]) -> dict[str, list[str]]:
+    """Return why maps could not be fitted -> of which rows; with their kinds where a row has others
+    or has them for another reason.
+    """
+    names: dict[str, list[str]] = {}
     for row in rows:
+        kinds: dict[str, list[str]] = {}
         for each in row.readings[0].maps:
             if each.problem:
-                kinds = names.setdefault(each.problem, {}).setdefault(row.table.name, [])
-                kinds.append(each.name)
+                kinds.setdefault(each.problem, []).append(each.name)
+        for problem, own in kinds.items():
+            name = row.table.name
+            if len(own) < len(row.readings[0].maps):
+                name = f"{name} ({', '.join(own)})"
+            names.setdefault(problem, []).append(name)
     return names
 
 

@@ -448,5 +448,9 @@ def test_weighted_hybrids_are_tuned_on_one_half_of_the_queries_for_the_other(lis
         low, high = sorted(pipeline.tuning.shares)
         words = f"{low:g}" if low == high else f"{low:g} to {high:g}"
         assert pipeline.name == f"z-score(bm25 {words}, b2):15{rest}"
+    places = [(each.pairs, each.quality) for each in composition.front]
+    assert len(set(places)) == len(places)
+    for pairs, quality in places:
+        assert max(each.quality for each in composition.pipelines if each.pairs <= pairs) == quality
     untuned = bench.compose(lists, tuned=False)
     assert all(pipeline.tuning is None for pipeline in untuned[0].pipelines)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.composition.chain import Chain
-from bench.composition.composed import ComposedPipeline, Composition, Limits, front
+from bench.composition.composed import ComposedPipeline, Composition, Limits, Tuning, front
 from bench.composition.entries import entry_of
 from bench.composition.prices import RowPrice, price_of
 from bench.composition.rules import SkipRule
@@ -96,16 +96,16 @@ def test_the_front_holds_what_no_other_beats() -> None:
         pipeline("dear", 0.9, 9.0, usd=4.0),
         pipeline("unpriced", 0.6, 5.0, usd=None),
     ]
-    assert {chain.first for chain in front(members)} == {"fast", "good", "dear"}
+    assert {each.chain.first for each in front(members)} == {"fast", "good", "dear"}
 
 
 def test_a_pipeline_without_a_time_is_no_faster_than_one_that_has_one() -> None:
     """Ten documents are not ten milliseconds."""
     untimed = replace(pipeline("untimed", 0.6, 1.0), latency=None)
     timed = [pipeline("slow", 0.7, 500.0), pipeline("fast", 0.5, 100.0)]
-    assert {chain.first for chain in front([untimed, *timed])} == {"slow", "fast"}
+    assert {each.chain.first for each in front([untimed, *timed])} == {"slow", "fast"}
     few = replace(pipeline("few", 0.5, 1.0), latency=None, pairs=5)
-    assert {chain.first for chain in front([untimed, few])} == {"untimed", "few"}
+    assert {each.chain.first for each in front([untimed, few])} == {"untimed", "few"}
 
 
 def test_limits_let_pass_what_is_known_to_keep_to_them() -> None:
@@ -219,3 +219,11 @@ def test_a_bare_value_of_a_chain_gets_the_name_of_its_option() -> None:
         {"run": {"path": "runs/mine.run", "keep": 20}},
         {"cross-encoder": {"model": "./model", "keep": 5}},
     ]
+
+
+def test_tuned_weights_are_on_the_front_for_what_they_give_alone() -> None:
+    """The chain of tuned weights is that of equal ones, which may be better."""
+    equal = pipeline("z-score(a, b)", 0.7, 5.0)
+    tuned = replace(equal, quality=0.6, tuning=Tuning((0.0, 1.0), (5, 5)))
+    (own,) = front([tuned, equal])
+    assert own is equal

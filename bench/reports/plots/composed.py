@@ -19,14 +19,13 @@ def figure(composition: Composition) -> Any:
 
     picture, axes = style.new_figure(title(composition))
     is_timed = all(pipeline.latency for pipeline in composition.pipelines)
-    points = {pipeline.chain: _point(pipeline, is_timed) for pipeline in composition.pipelines}
-    others = [points[each.chain] for each in composition.pipelines if not each.on_front]
-    front = sorted(points[each.chain] for each in composition.front)
+    others = [_point(each, is_timed) for each in composition.pipelines if not each.on_front]
+    front = sorted(_point(each, is_timed) for each in composition.front)
     axes.plot(*_columns(others), linestyle="none", marker=".", color=style.GREY, alpha=0.5)
     line = {"color": style.COLOURS[0], "marker": "o", "linestyle": "--", "linewidth": 1}
     axes.plot(*_columns(front), **line, label="Pareto front")
     for each in composition.front[:NAMED]:
-        place = points[each.chain]
+        place = _point(each, is_timed)
         axes.annotate(each.name, place, (4, -9), textcoords="offset points", fontsize=6)
     axes.set_xlabel("p50 of one query, ms, forecast" if is_timed else "documents scored per query")
     axes.set_ylabel(composition.measure)
