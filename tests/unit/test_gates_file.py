@@ -82,7 +82,7 @@ def test_an_empty_file_is_the_default(tmp_path: Path, text: str) -> None:
             "quality:\n  nDCG@10: -0.01",
             ":1: quality: -0.01: the loss that is still acceptable is a number above 0",
         ),
-        ("quality:\n  nDCG@10: .nan", ":1: quality: nan"),
+        ("quality:\n  nDCG@10: .nan", ":2: quality.nDCG@10: input should be a finite number"),
         (
             "drift: null\nquality:\n  nDGC@10: 0.01",
             ":3: quality.nDGC@10: 'nDGC@10' is not a measure",

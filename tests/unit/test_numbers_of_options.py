@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -74,6 +75,21 @@ def test_no_numeric_option_takes_a_boolean() -> None:
             assert kinds <= {"value_error", "dict_type", "model_type"}, (model, key, caught.value)
     assert {("Suite", "depth"), ("LtrOptions", "l2"), ("SweepPlan", "depths")} <= tried
     assert len(tried) > 100
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_no_option_takes_what_is_no_finite_number(value: float) -> None:
+    tried = set()
+    for model in models():
+        for key, schema in model.model_json_schema(by_alias=False)["properties"].items():
+            if schema.get("type") != "number" or key not in model.model_fields:
+                continue
+            tried.add((model.__name__, key))
+            with pytest.raises(ValidationError):
+                model.__pydantic_validator__.validate_assignment(
+                    model.model_construct(), key, value
+                )
+    assert {("LtrOptions", "l2"), ("BM25Options", "k1")} <= tried
 
 
 @pytest.mark.parametrize("entry", [{"ltr": {"l2": True}}, {"ltr": {"trees": False}}])
