@@ -12,7 +12,12 @@ from bench.reports import numbers
 
 Settings = Mapping[str, Any]
 """What a point was timed with, by the names of SETTINGS; None where that is not known."""
-DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+DTYPES = {
+    "float32": "fp32",
+    "bfloat16": "bf16",
+    "bfloat16+float32": "bf16+fp32",
+    "float16": "fp16",
+}
 LEGEND = "b: batch size, tok: tokens per batch, t: threads"
 FORMS = {
     "runtime": "{}",

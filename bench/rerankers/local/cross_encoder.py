@@ -37,6 +37,7 @@ from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.local import runtimes, settling
 from bench.rerankers.local.base import LocalReranker, ModelFiles
 from bench.rerankers.local.pairs import DOCUMENT_SHARE, with_room_for_documents
+from bench.rerankers.local.rounded_products import LARGE_PRODUCTS, loading_dtype
 from bench.rerankers.local.workers import ForWorkers
 from bench.rerankers.options import ModelOptions, RuntimeOptions
 
@@ -131,18 +132,23 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             headers.refuse_without_head(self.options.model, files.config, files.shapes)
 
     def identity(self) -> Identity:
+        more = {"document_share": DOCUMENT_SHARE, "prompt": self._own_prompt()}
+        if self.options.dtype == "bfloat16" and self.device == "cpu":
+            more["rounded"] = LARGE_PRODUCTS
         return sentence_transformer.identity(
             "cross-encoder",
             self.options,
             self._checkpoint(),
             self.device,
             (*self._libraries(), *runtimes.packages(self.options.runtime)),
-            {"document_share": DOCUMENT_SHARE, "prompt": self._own_prompt()},
+            more,
         )
 
     def load(self) -> None:
         if self._model is not None:
             return
+        import torch
+
         options, model = self.options, self._load_torch()
         self._label = labels.as_one_score(model, options.label, options.model)
         checkpoint.refuse_other_tokenizer(model.transformers_model, model.tokenizer, options.model)
@@ -175,6 +181,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
                 "leave workers out, and give token_budget a number"
             )
         else:
+            model.to(getattr(torch, options.dtype))
             lengths.count_tokens(model, lambda: self.meter)
         self._describe_as = self._description(model)
         self._model = model
@@ -213,10 +220,12 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             # attention written out makes the fastest exported graph
             options = options.model_copy(update={"dtype": "float32", "attention": "eager"})
         checkpoint.refuse_configuration(self.weights, options)
+        kind = checkpoint.configuration(self.weights, options).model_type
+        dtype = loading_dtype(options.dtype, self.device, kind)
         raw = torch.nn.Identity()
         if not options.adapter and options.head == "classifier":
             model = sentence_transformer.load(
-                "CrossEncoder", options, self.weights, self.device, activation_fn=raw
+                "CrossEncoder", options, self.weights, self.device, dtype, activation_fn=raw
             )
             checkpoint.refuse_model(model, self.weights, options)
             return model
@@ -230,7 +239,7 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             activation_fn=raw,
         )
         complete(model, options, self.weights)
-        return model.to(getattr(torch, options.dtype))
+        return model.to(getattr(torch, dtype))
 
     def _description(self, model: Any) -> Description:
         settings = {
@@ -261,9 +270,9 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             facts |= self._scorer.choice.facts()
         if self._scorer.first_token_only:
             facts["last_layer"] = "first token"
-        dtype = identity.arithmetic.dtype
-        if dtype != self.options.dtype:
-            warning = note(Code.OTHER_FORMAT, wanted=self.options.dtype, loaded=dtype)
+        arithmetic = identity.arithmetic
+        if self.options.dtype not in arithmetic.formats:
+            warning = note(Code.OTHER_FORMAT, wanted=self.options.dtype, loaded=arithmetic.dtype)
             facts["warnings"] = [*facts["warnings"], warning.to_dict()]
         return Description("cross-encoder", identity.own_fields(), facts)
 

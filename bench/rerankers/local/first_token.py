@@ -45,14 +45,20 @@ def attend_from_first_token_only(network: Any) -> FirstAttention | None:
     alone, in float32 on a CPU. Returns a handle whose `remove()` undoes it, or None where the
     attention is not BERT's.
 
-    For float32: in fewer bits these products round in other places than the trained ones.
+    For a last layer in float32: in fewer bits these products round in other places than the trained
+    ones.
     """
     attention = getattr(_last_attention(network), "self", None)
-    return FirstAttention(attention) if _is_plain(attention) else None
+    return FirstAttention(attention) if is_plain(attention) else None
+
+
+def layers_of(network: Any) -> Any:
+    """Return the layers of an encoder of BERT's layout; None for another layout."""
+    return getattr(getattr(network.base_model, "encoder", None), "layer", None)
 
 
 def _last_attention(network: Any) -> Any:
-    layers = getattr(getattr(network.base_model, "encoder", None), "layer", None)
+    layers = layers_of(network)
     return getattr(layers[-1], "attention", None) if layers else None
 
 
@@ -100,7 +106,7 @@ class FirstAttention:
         return (values.flatten(1) + module.value.bias).unsqueeze(1)
 
 
-def _is_plain(attention: Any) -> bool:
+def is_plain(attention: Any) -> bool:
     """Return whether an attention module is BERT's, its projections as they were trained."""
     import torch
 

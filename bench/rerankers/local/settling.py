@@ -22,6 +22,7 @@ from bench.rerankers.local.first_token import (
 )
 from bench.rerankers.local.pair_scorer import PairScorer
 from bench.rerankers.local.pairs import PairTokeniser
+from bench.rerankers.local.rounded_products import LARGE_PRODUCTS, round_large_products
 from bench.rerankers.local.runtimes import Runtime, Setup
 from bench.rerankers.local.runtimes.torch import TorchRuntime
 from bench.rerankers.local.self_tuning import Choice, Setting
@@ -79,10 +80,16 @@ def build(
     if options.is_packed:
         _pack(scorer, model, options, expected, allowed)
     source = {**source, "first_token_only": scorer.first_token_only}
-    if scorer.first_token_only and options.dtype == "float32":
+    rounds = options.dtype == "bfloat16" and model.dtype == torch.float32
+    if scorer.first_token_only and (rounds or options.dtype == "float32"):
         handle = attend_from_first_token_only(network)
         source["first_attention"] = _is_same(scorer, handle, expected, allowed)
-    setup = replace(setup, source=source, compile=options.compile)
+    is_rounded = rounds and scorer.first_token_only and round_large_products(network)
+    if is_rounded:
+        source["rounded"] = LARGE_PRODUCTS
+    elif options.runtime == "torch":
+        model.to(getattr(torch, options.dtype))
+    setup = replace(setup, source=source, compile=options.compile, is_rounded=is_rounded)
     _settle(scorer, options, setup)
     if options.runtime != "torch" or options.compile:
         distance = _distance(scorer, expected)

@@ -14,6 +14,7 @@ from bench.rerankers.local.first_token import (
     attend_from_first_token_only,
     keep_first_token_only,
 )
+from bench.rerankers.local.rounded_products import loading_dtype, round_large_products
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,14 +51,21 @@ class RandomNetwork:
     def __init__(
         self, architecture: Architecture, dtype: str, device: str, attention: str | None
     ) -> None:
-        network = build(architecture, dtype, device, attention)
+        import torch
+
+        loading = dtype
+        if architecture.task == "classify":
+            loading = loading_dtype(dtype, device, architecture.type)
+        network = build(architecture, loading, device, attention)
         if architecture.task == "text-to-text":
             network = networks.answering_only(network, [ORDINARY, ORDINARY + 1])
         self.network, self.task, self.device = network, architecture.task, device
         self.is_packed = False
         self.first_token_only = self.task == "classify" and self._keep_first_token()
-        if self.first_token_only and dtype == "float32":
+        if self.first_token_only and loading == "float32":
             attend_from_first_token_only(network)
+        if loading != dtype and not (self.first_token_only and round_large_products(network)):
+            network.to(getattr(torch, dtype))
         if attention == packing.ATTENTION:
             if not self.first_token_only:
                 raise RerankerError(f"{architecture.type}: {packing.UNFIT}")

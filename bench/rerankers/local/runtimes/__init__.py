@@ -49,6 +49,10 @@ class Setup:
     threads: int
     """CPU threads of all workers together."""
     compile: bool = False
+    is_rounded: bool = False
+    """Whether the network itself computes its large products in bfloat16, and the rest in
+    float32.
+    """
     workers: int = 1
     """Batches that are computed at a time: `logits` is called by as many threads."""
 

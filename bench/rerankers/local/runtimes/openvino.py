@@ -40,15 +40,19 @@ class OpenVinoRuntime:
     def __init__(self, setup: Setup) -> None:
         import openvino
 
+        hint = _HINTS[setup.dtype]
+        if setup.is_rounded:
+            # each operation in the format that the graph has it in
+            hint = _HINTS["float32"]
         settings = {
-            "INFERENCE_PRECISION_HINT": _HINTS[setup.dtype],
+            "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": setup.threads,
             "PERFORMANCE_HINT": "LATENCY",
             "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP,
             "NUM_STREAMS": setup.workers,
         }
         path = exported(setup)
-        self._dtype = setup.dtype
+        self._dtype, self._is_rounded = setup.dtype, setup.is_rounded
         self.group: int | None = None
         if setup.dtype == "int8":
             self.group = GROUP
@@ -72,6 +76,8 @@ class OpenVinoRuntime:
         return np.concatenate(logits).astype(np.float64)
 
     def formats(self) -> Sequence[str]:
+        if self._is_rounded:
+            return sorted({self._dtype, *self._formats})
         if self._dtype in self._formats:
             return (self._dtype,)
         return self._formats
