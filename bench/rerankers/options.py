@@ -132,7 +132,8 @@ class RuntimeOptions(PairOptions):
         "float32",
         decides="scores",
         place="arithmetic",
-        description="number format of the weights and of the arithmetic; int8 for openvino alone",
+        description="number format of the weights and of the arithmetic; int8 for openvino alone; "
+        "bfloat16 on a CPU is that of the large products alone, for encoders of BERT's layout",
     )
     attention: Literal["sdpa", "cudnn", "eager", "flash_attention_2", "packed"] | None = option(  # type: ignore[assignment]
         None,
