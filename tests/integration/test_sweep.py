@@ -142,7 +142,7 @@ def test_the_quality_of_a_number_format_is_that_of_a_reranker_of_its_own(
         found.set_index(["measure", "query"])["value"].to_dict()
         == own.set_index(["measure", "query"])["value"].to_dict()
     )
-    assert set(swept.sweep["dtype"]) == {"float32", "bfloat16"}
+    assert set(swept.sweep["dtype"]) == {"float32", "bfloat16+float32"}
 
 
 def test_quality_that_was_not_measured_is_not_assumed(collection: Path, tmp_path: Path) -> None:
