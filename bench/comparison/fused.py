@@ -4,7 +4,7 @@ weights that are tuned on one half of the queries and serve the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.contract.candidates import Compact, QueryCandidates
@@ -22,6 +22,9 @@ from bench.rerankers.reference.fixed import in_order
 
 HALVES = 2
 NORM: Norm = "z-score"
+NOTHING = QueryCandidates((), ())
+Lists = Mapping[str, QueryCandidates]
+"""Query id -> the candidates of a first stage."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +46,26 @@ def fused_search(
     run: Run, firsts: Sequence[Row], measure: str, query_ids: Sequence[str]
 ) -> FusedSearch | None:
     """Return the tuned fusion of first stages of one dataset; None where there are fewer than two
-    with stored scores, or too few queries for two halves.
+    different ones with stored scores, or too few queries for two halves.
     """
     by_name = {row.trial.first_stage: row for row in firsts}
     if len(by_name) < 2:
         return None
-    lists = {name: Compact(_lists(run, row)) for name, row in by_name.items()}
+    lists: dict[str, Lists] = {name: Compact(_lists(run, row)) for name, row in by_name.items()}
     if not all(lists.values()):
+        return None
+    depths = {name: row.trial.depth for name, row in by_name.items()}
+    lists = _of_other_searches(lists, depths, query_ids)
+    if len(lists) < 2:
         return None
     texts = dict(zip(run.queries["query"], run.queries["text"], strict=True))
     try:
         fold_of = folds({name: str(texts.get(name, name)) for name in query_ids}, HALVES, run.seed)
     except DataError:
         return None
-    nothing = QueryCandidates((), ())
     queries: dict[str, Contributions] = {}
     for query_id in query_ids:
-        own = [of_stage.get(query_id, nothing) for of_stage in lists.values()]
+        own = [of_stage.get(query_id, NOTHING) for of_stage in lists.values()]
         queries[query_id] = weighted_contributions(own, NORM)
     qrels = _qrels(run, firsts[0].trial.dataset, query_ids)
     weights = cross_fitted(queries, qrels, fold_of, HALVES)
@@ -70,6 +76,28 @@ def fused_search(
             rankings[query_id] = Ranking(order.doc_ids, order.scores)
     by_query = measures.evaluate(rankings, qrels, [measure])[measure]
     return FusedSearch(list(lists), weights, [by_query[query_id] for query_id in query_ids])
+
+
+def _of_other_searches(
+    lists: Mapping[str, Lists], depths: Mapping[str, int], query_ids: Sequence[str]
+) -> dict[str, Lists]:
+    """Return the lists that are not the beginnings of another's: the search of a pipeline that
+    keeps fewer documents is the same search.
+    """
+    others: dict[str, Lists] = {}
+    for name in sorted(lists, key=lambda name: -depths[name]):
+        if not any(_begins(lists[name], deeper, query_ids) for deeper in others.values()):
+            others[name] = lists[name]
+    return {name: own for name, own in lists.items() if name in others}
+
+
+def _begins(lists: Lists, deeper: Lists, query_ids: Sequence[str]) -> bool:
+    """Return whether each list is the beginning of the deeper one."""
+    for query_id in query_ids:
+        own = lists.get(query_id, NOTHING).doc_ids
+        if own != deeper.get(query_id, NOTHING).doc_ids[: len(own)]:
+            return False
+    return True
 
 
 def _lists(run: Run, row: Row) -> Iterator[tuple[str, QueryCandidates]]:

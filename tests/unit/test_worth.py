@@ -195,6 +195,21 @@ def test_a_row_is_compared_with_a_fusion_tuned_on_the_other_half(tmp_path: Path)
     assert best.over_fusion.mean == pytest.approx(-dataset.fusion.mean)
 
 
+def test_one_search_at_two_depths_is_no_fusion(tmp_path: Path) -> None:
+    (tmp_path / "scores").mkdir()
+    names = [f"q{number}" for number in range(8)]
+    lists = {
+        "a-first-stage": {name: {"x": 3.0, "y": 1.0, "z": 0.0} for name in names},
+        "b-first-stage": {name: {"x": 3.0, "y": 1.0} for name in names},
+    }
+    run = ScoredRun(tmp_path, lists)
+    rows = [row(run, "a", "first-stage"), row(run, "b", "first-stage")]
+    rows.append(row(run, "a", "good", "a-first-stage"))
+    dataset = worths(cast(Run, run), rows, MEASURE)
+    assert dataset is not None
+    assert (dataset.fusion, dataset.rows[0].over_fusion) == (None, None)
+
+
 def test_without_scores_of_two_first_stages_there_is_no_fusion() -> None:
     run = made([0.5] * 8, [0.4] * 8, [0.9] * 8)
     rows = [row(run, "a", "first-stage"), row(run, "b", "first-stage")]

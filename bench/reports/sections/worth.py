@@ -106,7 +106,7 @@ def _fusion(dataset: Worths) -> str:
     if fusion is None:
         return (
             "A fusion of the first stages could not be computed: the run keeps no scores of two of "
-            "them, or has too few queries."
+            "them, they are one search at several depths, or there are too few queries."
         )
     best = dataset.rows[0]
     value = numbers.quality(fusion.mean)
