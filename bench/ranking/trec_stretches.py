@@ -120,8 +120,8 @@ def _unpacked(path: Path, wanted: Sequence[Member], only: Set[str]) -> Iterator[
     texts: list[bytes] = []
     size = 0
     try:
-        for member, whole in zip(wanted, members.texts_of(path, wanted), strict=True):
-            text = _lines_of(whole, member.query_ids, only)
+        for member, content in zip(wanted, members.texts_of(path, wanted), strict=True):
+            text = _lines_of(content, member.query_ids, only)
             texts.append(text)
             size += len(text)
             if size >= STRETCH:
