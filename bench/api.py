@@ -103,14 +103,14 @@ def compare(
     difference, low, high, p, p_holm, t_p, effect_size, wins, ties, losses, minimum_detectable.
     Raises IncomparableError naming the fields where runs measured different things.
     """
-    import pandas as pd
-
     from bench.comparison.pairs import compare as paired
     from bench.reports.comparison import flat
+    from bench.reports.judges import frame
 
     several = [runs] if isinstance(runs, Run | str | Path) else runs
-    comparisons = paired([_opened(run) for run in several], baseline, measure, across)
-    return pd.DataFrame([flat(comparison) for comparison in comparisons])
+    opened = [_opened(run) for run in several]
+    comparisons = paired(opened, baseline, measure, across)
+    return frame([flat(comparison) for comparison in comparisons], *opened)
 
 
 def slices(
@@ -126,13 +126,13 @@ def slices(
     A row per field, class and reranker, as in `rerank-bench slices --format csv`; classes of fewer
     than ten queries are there with `judged` false. Raises BenchError as the command does.
     """
-    import pandas as pd
-
     from bench.comparison.slices import slicings
+    from bench.reports.judges import frame
     from bench.reports.sliced import records
 
+    opened = _opened(run)
     fields = [by] if isinstance(by, str) else by
-    return pd.DataFrame(records(slicings(_opened(run), fields, baseline, measure)))
+    return frame(records(slicings(opened, fields, baseline, measure)), opened)
 
 
 def budget(

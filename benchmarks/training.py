@@ -4,8 +4,8 @@
 
 FOLDER holds `xquad-r/en` with docs.jsonl, queries.tsv and qrels.txt, paragraphs numbered as in
 `p17-s2`: five paragraphs in a row are an article, which no two portions share. Trains the packaged
-cross-encoder by several recipes over the queries or a sample of them, measures each on the same
-test queries, and prints a table as it goes: nDCG@10 with its 95 % interval, the difference to the
+models by several recipes over the queries or a sample of them, measures each on the same test
+queries, and prints a table as it goes: nDCG@10 with its 95 % interval, the difference to the
 untuned base, and minutes of training. --rows are the places of some variants. The same command goes
 on where it was.
 """
@@ -51,6 +51,18 @@ BASE: Mapping[str, Any] = {
 }
 
 
+ENCODER: Mapping[str, Any] = {
+    "kind": "bi-encoder",
+    "base": "packaged:all-MiniLM-L6-v2",
+    "loss": "contrastive",
+    "batch": 80,
+    "rate": 5e-5,
+}
+"""What the rows of encoders change: a batch is 16 questions, whose documents are negatives of each
+other.
+"""
+
+
 class Variant(NamedTuple):
     """A row of the table: what it changes in the recipe, and the share of the training queries."""
 
@@ -72,6 +84,10 @@ VARIANTS = (
     Variant("the same, a tenth", {}, 0.1),
     # as many steps as over all queries
     Variant("the same, half of the queries twice", {"epochs": 2}, 0.5),
+    Variant("bi-encoder, contrastive, hard negatives", ENCODER),
+    Variant(
+        "late interaction, contrastive, hard negatives", {**ENCODER, "kind": "late-interaction"}
+    ),
 )
 
 

@@ -20,6 +20,7 @@ from bench.probes.answers import all_lists, variants_of
 from bench.probes.base import ProbedQuery
 from bench.probes.orders import MEASURE
 from bench.probes.reranker import probe, why_not
+from bench.records.judges import judge_line
 from bench.records.keys import identity_of, system_key
 from bench.records.probe_file import ProbeFile
 from bench.records.writer import now
@@ -245,6 +246,7 @@ def probe_row(
         device=trial.device,
         system=system_key(identity_of(probed.description)),
         dataset=trial.dataset,
+        judged_by=judge_line(row.retrieved.dataset),
         first_stage=trial.first_stage,
         depth=min(sizes.depth, trial.depth),
         query_ids=[query.request.query_id for query in row.queries],

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from bench.core.errors import RecordError
 from bench.core.note import Code, Note
+from bench.core.wording import worded
+from bench.datasets.base import Dataset
+from bench.datasets.provenance import JudgeFacts
 from bench.records.folder import RunFolder
 from bench.records.schema import ArchitectureRecord, Record
 
@@ -14,9 +17,14 @@ def judge_note(record: Record | ArchitectureRecord) -> Note | None:
     """Return that the judgments of a record's dataset are by a model, and how far a person agrees;
     None where people made them.
     """
-    facts = record.dataset.get("judge")
+    facts: JudgeFacts | None = record.dataset.get("judge")
     if not facts:
         return None
+    return note_of(facts)
+
+
+def note_of(facts: JudgeFacts) -> Note:
+    """Return what a record says of judgments by a model as a note."""
     names: dict[str, str] = {
         "model": facts.get("model", "?"),
         "prompt": facts.get("prompt", "?"),
@@ -31,6 +39,13 @@ def judge_note(record: Record | ArchitectureRecord) -> Note | None:
         names["changed"] = "yes"
     judged, judgments = facts.get("judged", 0), facts.get("judgments", 0)
     return Note(Code.JUDGED_BY_MODEL, judged, judgments, names=names)
+
+
+def judge_line(dataset: Dataset) -> str:
+    """Return who judged a dataset, as a sentence with its name; empty where people did."""
+    if dataset.judge is None:
+        return ""
+    return worded(note_of(dataset.judge).at(dataset.id))
 
 
 def judge_notes(runs: Iterable[RunFolder]) -> list[Note]:

@@ -95,6 +95,7 @@ class ProbeFile(Options):
     device: str | None = None
     system: Key
     dataset: str
+    judged_by: str = Field("", description="a sentence on who judged it, where that was a model")
     first_stage: str
     depth: Count
     query_ids: list[str]

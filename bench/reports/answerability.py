@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from bench.calibration.file import ErrorInterval
 from bench.core.counting import counted, percent
@@ -34,9 +33,6 @@ from bench.reports.document import (
 from bench.reports.judges import Marked
 from bench.reports.names import title_of
 from bench.reports.training_notes import training_notes
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 HARDLY, WELL = 0.65, 0.85
 """AUROC up to which a signal hardly tells, and from which it tells well."""
@@ -85,12 +81,6 @@ REASONS = {
 
 class Answerabilities(Marked[Answerability]):
     """Answerabilities that a notebook shows as the command prints them."""
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a row per row of the run and signal."""
-        import pandas as pd
-
-        return pd.DataFrame(flat(self))
 
     def document(self) -> Document:
         return document(self)

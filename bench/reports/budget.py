@@ -53,7 +53,8 @@ def document(choices: Sequence[Choice]) -> Document:
     for i, choice in enumerate(choices):
         items = Bullets([(sentence,) for sentence in sentences(choice)])
         sections.append(Section(f"choice{i}", title(choice), [table(choice), items]))
-    return Document("", sections, data=[_flat_choice(choice) for choice in choices])
+    data = [_flat_choice(choice) for choice in choices]
+    return Document("", sections, data=data, records=[*_records(choices)])
 
 
 def title(choice: Choice) -> str:
@@ -281,6 +282,18 @@ def _time(ms: float | None, point: Point) -> Cell:
     """Return milliseconds; a sign marks those that were interpolated."""
     about = "~" if point.between else ""
     return Cell("duration", f"{about}{numbers.milliseconds(ms)}", ms)
+
+
+def _records(choices: Sequence[Choice]) -> Iterator[Record]:
+    """Yield a row per point, for data frames."""
+    for choice in choices:
+        about = {
+            "dataset": choice.dataset,
+            "first_stage": choice.first_stage,
+            "measure": choice.measure,
+        }
+        for point, verdict in verdicts(choice):
+            yield {**about, **_flat(point), "verdict": verdict}
 
 
 def _flat_choice(choice: Choice) -> Record:

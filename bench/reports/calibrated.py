@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from bench.calibration.errors import Bins
 from bench.calibration.file import ErrorInterval, Errors
@@ -30,10 +29,6 @@ from bench.reports.document import (
 from bench.reports.judges import Marked
 from bench.reports.names import title_of
 from bench.reports.training_notes import training_notes
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 COLUMNS = (
     Column(
@@ -101,12 +96,6 @@ NAMES = {
 
 class Calibrations(Marked[RowCalibration]):
     """Calibrations that a notebook shows as the command prints them."""
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a row per row of the run, reading and map."""
-        import pandas as pd
-
-        return pd.DataFrame(flat(self))
 
     def document(self) -> Document:
         return document(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from bench.composition.composed import ComposedPipeline, Composition
 from bench.core.counting import counted
@@ -13,9 +12,6 @@ from bench.reports.cells import Cell
 from bench.reports.document import Block, Bullets, Column, Document, Record, Row, Section, Table
 from bench.reports.judges import Marked
 from bench.reports.training_notes import training_notes
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SHOWN = 20
 """Pipelines that a table shows; programs get all of them."""
@@ -32,15 +28,6 @@ BASES = {
 
 class Compositions(Marked[Composition]):
     """Compositions that a notebook shows as the command prints them."""
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a row per pipeline of all datasets, best first."""
-        import pandas as pd
-
-        rows: list[Record] = []
-        for composition in self:
-            rows += [{"dataset": composition.dataset, **row} for row in flat(composition)]
-        return pd.DataFrame(rows)
 
     def document(self) -> Document:
         return document(self)

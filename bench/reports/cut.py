@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from bench.calibration.file import ErrorInterval
 from bench.core.counting import counted
@@ -15,9 +14,6 @@ from bench.reports.calibrated import error_cell
 from bench.reports.cells import Cell
 from bench.reports.document import Block, Bullets, Column, Document, Record, Row, Section, Table
 from bench.reports.judges import Marked
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 HERE = "the queries that chose it"
 ELSEWHERE = "other queries, cross-fitted"
@@ -30,12 +26,6 @@ READ = {
 
 class Cuts(Marked[Cut]):
     """Cuts that a notebook shows as the command prints them."""
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return a row per cut and set of queries."""
-        import pandas as pd
-
-        return pd.DataFrame(flat(self))
 
     def document(self) -> Document:
         return document(self)

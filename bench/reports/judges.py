@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from bench.core.wording import sentences
 from bench.records.folder import RunFolder
 from bench.records.judges import judge_notes
-from bench.reports.document import Document, Paragraph, Section, Strong
+from bench.reports.document import Document, Paragraph, Record, Section, Strong
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Item = TypeVar("Item")
 MARK = "Judged by a model."
@@ -38,6 +41,10 @@ class Marked(list[Item]):
     def document(self) -> Document:
         raise NotImplementedError
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per record of the document."""
+        return frame(self.document().records, *self.runs)
+
     def _repr_html_(self) -> str:
         from bench.reports.renderers.html import fragment
 
@@ -48,7 +55,18 @@ def marked(document: Document, *runs: RunFolder) -> Document:
     """Return a document about runs with what a model has judged of them, above everything else, in
     its data, its records and its checks; as it is where people have judged.
     """
-    lines = judge_lines(*runs)
+    return judged_by(document, judge_lines(*runs))
+
+
+def frame(records: Sequence[Record], *runs: RunFolder) -> pd.DataFrame:
+    """Return records about runs as a table; where a model has judged these, a column says so."""
+    import pandas as pd
+
+    return pd.DataFrame(_marked_records(records, judge_lines(*runs)))
+
+
+def judged_by(document: Document, lines: Sequence[str]) -> Document:
+    """Return a document with a line per dataset that a model has judged; as it is without any."""
     if not lines:
         return document
     blocks = [Paragraph((Strong(MARK), f" {line}.")) for line in lines]
@@ -60,9 +78,16 @@ def marked(document: Document, *runs: RunFolder) -> Document:
         document,
         sections=[section, *document.sections],
         data=_with_field(document.data, lines),
-        records=[{**record, FIELD: "; ".join(lines)} for record in document.records],
+        records=_marked_records(document.records, lines),
         checks=checks,
     )
+
+
+def _marked_records(records: Sequence[Record], lines: Sequence[str]) -> list[Record]:
+    """Return records with the field, where there is a line to say."""
+    if not lines:
+        return list(records)
+    return [{**record, FIELD: "; ".join(lines)} for record in records]
 
 
 def _with_field(data: Any, lines: Sequence[str]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.core.counting import counted, percent
 from bench.core.progress import Observer
@@ -32,10 +31,8 @@ from bench.reports.document import (
     Section,
     Table,
 )
+from bench.reports.judges import Marked, judged_by
 from bench.suite.suite import Suite
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 EXPECTS = {
     "order": "same order",
@@ -54,7 +51,7 @@ COLUMNS = (
 )
 
 
-class Probes(list[ProbeFile]):
+class Probes(Marked[ProbeFile]):
     """The probes of rerankers, which a notebook shows as the command prints them. `skipped` rows
     were not probed, `failed` ones could not be; `paths` are the files written.
     """
@@ -74,16 +71,8 @@ class Probes(list[ProbeFile]):
         else:
             self.append(row)
 
-    def to_frame(self) -> pd.DataFrame:
-        """Return a row per reranker and probe."""
-        import pandas as pd
-
-        return pd.DataFrame(flat(self))
-
-    def _repr_html_(self) -> str:
-        from bench.reports.renderers.html import fragment
-
-        return fragment(document(self, self.skipped))
+    def document(self) -> Document:
+        return document(self, self.skipped)
 
 
 def probed(
@@ -128,13 +117,10 @@ def flat(files: Sequence[ProbeFile]) -> list[Record]:
 def document(files: Sequence[ProbeFile], skipped: Sequence[Skipped]) -> Document:
     """Return a section per reranker: the table of its probes, and the answer in words."""
     sections: list[Section] = []
-    records: list[Record] = []
     for probes in files:
         lines = list(sentences(probes))
         blocks: list[Block] = [table(probes), Bullets([(line,) for line in lines])]
         sections.append(Section("probes", title(probes), blocks))
-        for result in probes.results:
-            records.append({"reranker": probes.reranker, **result.model_dump(mode="json")})
     if skipped:
         lines = [f"{row.reranker}: not probed: {row.reason}" for row in skipped]
         sections.append(Section("skipped", "Not probed", [Bullets([(line,) for line in lines])]))
@@ -142,7 +128,8 @@ def document(files: Sequence[ProbeFile], skipped: Sequence[Skipped]) -> Document
         "rerankers": [probes.model_dump(mode="json") for probes in files],
         "skipped": [{"reranker": row.reranker, "reason": row.reason} for row in skipped],
     }
-    return Document("", sections, data=data, records=records)
+    judges = dict.fromkeys(probes.judged_by for probes in files if probes.judged_by)
+    return judged_by(Document("", sections, data=data, records=flat(files)), list(judges))
 
 
 def title(probes: ProbeFile) -> str:

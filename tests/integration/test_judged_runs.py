@@ -167,6 +167,46 @@ def test_pictures_and_notebooks_say_so(home: Home) -> None:
         assert MARK in " ".join(picture.figure.get_supxlabel().split())
 
 
+def test_frames_say_so_and_those_of_people_have_no_such_column(home: Home) -> None:
+    (folder,) = (home.folder / "results" / "judged").iterdir()
+    run = api.load(folder)
+    frames = {
+        "run": run.to_frame(),
+        "compare": api.compare(run),
+        "slices": api.slices(run, "length"),
+        "compose": api.compose(run).to_frame(),
+        "calibrate": api.calibrate(run).to_frame(),
+    }
+    for name, frame in frames.items():
+        # the run's own table has a row of the oracle, too
+        assert frame["judged_by"].str.contains(MARK, regex=False).all(), name
+    people = {**suite("people", "none"), "datasets": [{"embedded:everyday": {"queries": 8}}]}
+    (home.folder / "people.yaml").write_text(yaml.safe_dump(people))
+    assert home("run", "people.yaml", "-q").returncode == 0
+    (folder,) = (home.folder / "results" / "people").iterdir()
+    assert "judged_by" not in api.compare(folder).columns
+    assert "judged_by" not in api.slices(folder, "length").columns
+
+
+def test_probes_over_judgments_of_a_model_say_so(home: Home) -> None:
+    arguments = ("probe", "judged.yaml", "--reranker", "word-overlap", "--probe", "title", "-q")
+    for form in ("table", "markdown", "json"):
+        ended = home(*arguments, "--format", form)
+        assert ended.returncode == 0, ended.stderr
+        assert MARK in " ".join(ended.stdout.split()), form
+    (path,) = (home.folder / "results" / "probes").glob("*.json")
+    assert MARK in json.loads(path.read_text())["judged_by"]
+    # the run's report names the probes of its rows, and who judged those
+    ended = home("report", "results/judged")
+    (folder,) = (home.folder / "results" / "judged").iterdir()
+    (line,) = [line for line in (folder / "report.md").read_text().splitlines() if "hold" in line]
+    assert MARK in line
+    probes = api.probe(home.folder / "judged.yaml", probes=["title"])
+    assert MARK in " ".join(unescape(probes._repr_html_()).split())
+    assert probes.to_frame()["judged_by"].str.contains(MARK, regex=False).all()
+    assert "judged_by" not in api.probe("word-overlap", probes=["title"]).to_frame().columns
+
+
 def test_the_gate_says_so_in_every_form(home: Home) -> None:
     (baseline,) = (home.folder / "results" / "judged").iterdir()
     home("run", "judged.yaml", "-q", "--out", "again")

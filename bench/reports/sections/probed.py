@@ -34,4 +34,7 @@ def _line(probes: ProbeFile) -> str:
         line += f", {len(accused)} accuse it: {', '.join(accused)}"
     if failed:
         line += f", {len(failed)} failed: {', '.join(failed)}"
-    return f"{line} ({queries} of {probes.dataset}, {probes.measured_at[:10]})"
+    line += f" ({queries} of {probes.dataset}, {probes.measured_at[:10]})"
+    if probes.judged_by:
+        line += f"; {probes.judged_by}"
+    return line
