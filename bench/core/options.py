@@ -28,6 +28,11 @@ _MESSAGES = {
     "model_attributes_type": "should be a mapping, as in {key: value}",
 }
 """Problems of pydantic's, by type, that it words in terms of Python."""
+FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_PATTERNS = {
+    FOLDER_NAME: "names a folder: letters, digits, '.', '_' and '-', a letter or digit first",
+}
+"""What a pattern asks for, in words."""
 _EXPONENT = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]{1,3}")
 Model = TypeVar("Model", bound=BaseModel)
 Keys = tuple[str | int, ...]
@@ -244,6 +249,7 @@ def problem_text(
     if problem["type"] == "too_short":
         return f"{key}needs at least {_count(problem['ctx']['min_length'])}"
     message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
+    message = _PATTERNS.get(problem.get("ctx", {}).get("pattern"), message)
     # an abbreviation such as YAML stays as it is
     if not message[:2].isupper():
         message = f"{message[0].lower()}{message[1:]}"

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
-from bench.core.errors import SuiteError
+from bench.core.errors import SuiteError, reading_problem
 from bench.core.options import Keys, PlaceOf, problem_text
 
 LARGEST_TEXT = 2**20
@@ -66,7 +66,7 @@ def text_of(path: Path | str) -> str:
         with Path(path).open(encoding="utf-8-sig") as file:
             return file.read(LARGEST_TEXT + 1)
     except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"{path}: cannot be read: {error}") from error
+        raise SuiteError(f"{path}: cannot be read: {reading_problem(error)}") from error
 
 
 class Source:

@@ -127,6 +127,21 @@ def cached_index(
     return index, ()
 
 
+def _why_no_token(dataset: Dataset, options: BM25Options) -> str:
+    """Return what is wrong with a collection without a token: its columns, or how it is cut."""
+    fields = next((fields for _, fields in dataset.documents), {})
+    text = render(dataset.template, fields)
+    if text and "token_pattern" in options.model_fields_set:
+        return f"no document has a token under the token pattern {options.token_pattern!r}"
+    if text:
+        return f"no document has a word of two letters, such as {text!r:.40}"
+    return (
+        f"documents have no text by the template '{dataset.template}': their fields are "
+        f"{', '.join(fields) or 'none'}: name some with the dataset's option document, such as "
+        "document: '{title} {body}'"
+    )
+
+
 def build_index(dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> Index:
     """Index every document as the template renders it. Raises DataError when no document has a
     token.
@@ -140,10 +155,7 @@ def build_index(dataset: Dataset, options: BM25Options, analyzer: Analyzer) -> I
         tokens = analyzer.tokens(render(dataset.template, fields))
         rows[doc_id] = [vocabulary.setdefault(token, len(vocabulary)) for token in tokens]
     if not vocabulary:
-        raise DataError(
-            f"{dataset.id}: no document has a token under the token pattern "
-            f"{options.token_pattern!r}"
-        )
+        raise DataError(f"{dataset.id}: {_why_no_token(dataset, options)}")
     doc_ids = sorted(rows)
     scorer = bm25s.BM25(k1=options.k1, b=options.b, method=options.method)
     scorer.index(

@@ -30,7 +30,7 @@ from pydantic import (
 from bench.contract.part import Part
 from bench.core.errors import SuiteError, nearest
 from bench.core.handed import hand_over
-from bench.core.options import Keys, Kind, Options
+from bench.core.options import FOLDER_NAME, Keys, Kind, Options
 from bench.core.paths import RESERVED
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
@@ -60,7 +60,7 @@ class Suite(Options):
     """The contents of a suite file. Paths in it are relative to the file's folder (`base_dir`)."""
 
     name: Annotated[str, AfterValidator(_not_reserved)] = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the results folder"
+        pattern=FOLDER_NAME, description="names the results folder"
     )
     description: str = Field("", description="one or two sentences for the report")
     datasets: tuple[Part, ...] = Field(
@@ -277,6 +277,10 @@ def parse(text: str, file: str, base_dir: Path) -> Suite:
     if not isinstance(source.data, dict):
         raise source.problem(
             (), "a suite is a mapping with at least 'name', 'datasets' and 'rerankers'"
+        )
+    if "data" in source.data and "datasets" not in source.data:
+        raise source.problem(
+            ("data",), f"of a training recipe, and no suite: `rerank-bench train {file}` trains it"
         )
     look_in(base_dir)
     try:

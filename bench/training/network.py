@@ -7,7 +7,7 @@ Low-rank adapters: Hu et al. 2021, arXiv:2106.09685, by peft.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from bench.catalogue import entries
 from bench.contract.identity import Checkpoint
 from bench.contract.requirement import Package, Requirement
 from bench.contract.stage import Reranker
-from bench.core.errors import RerankerError, SuiteError, Unavailable
+from bench.core.errors import RerankerError, SuiteError, Unavailable, nearest_of_many
 from bench.datasets.leaks import Seen
 from bench.models import checkpoint, headers, seen_queries, sentence_transformer
 from bench.models.quiet import quiet
@@ -61,15 +61,29 @@ class Base:
         if recipe.head is not None:
             options["head"] = recipe.head
         entry = entries.load().get(base)
+        trainable = {kind.backend for kind in KINDS.values()}
         if entry is None:
+            self._refuse_slip(base, trainable)
             options["model"] = base
             return rerankers.build(self.kind.backend, options, self.device, recipe.base_dir)
-        trainable = {kind.backend for kind in KINDS.values()}
         if entry.backend not in trainable:
             raise recipe.problem(
                 ("base",), f"'{base}' is of kind {entry.backend}, which is not trained here"
             )
         return rerankers.build(base, options, self.device, recipe.base_dir)
+
+    def _refuse_slip(self, base: str, trainable: Collection[str]) -> None:
+        """Raise SuiteError for a name that is no folder and can be no hub id: a slip of one of the
+        catalogue.
+        """
+        if "/" in base or ":" in base or (self.recipe.base_dir / base).exists():
+            return
+        names = [name for name, entry in entries.load().items() if entry.backend in trainable]
+        raise self.recipe.problem(
+            ("base",),
+            f"'{base}' is no model of the catalogue, no folder and no hub id such as owner/name: "
+            + nearest_of_many(base, names, "rerank-bench list rerankers"),
+        )
 
     @property
     def adapter(self) -> str | None:

@@ -134,4 +134,6 @@ class Lora(Options):
     def _bare(cls, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
             return {"rank": value}
+        if not isinstance(value, dict | Lora):
+            raise ValueError("give a rank, such as 8, or {rank: 8, merge: false}")
         return value

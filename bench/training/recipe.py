@@ -20,7 +20,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 
 from bench.contract.part import Part
 from bench.core.errors import SuiteError
-from bench.core.options import Keys, Kind, Options, written_number
+from bench.core.options import FOLDER_NAME, Keys, Kind, Options, written_number
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
 from bench.core.yaml_source import Source, text_of
@@ -50,9 +50,7 @@ OF_LTR = frozenset(
 class Recipe(Options):
     """The contents of a recipe. Paths in it are relative to the file's folder (`base_dir`)."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="names the folder of the model"
-    )
+    name: str = Field(pattern=FOLDER_NAME, description="names the folder of the model")
     description: str = Field("", description="one or two sentences for the model card")
     kind: ModelKind = Field("cross-encoder", description="what is trained")
     base: str | None = Field(
@@ -336,6 +334,10 @@ def parse(text: str, file: str, base_dir: Path) -> Recipe:
     source = Source(text, file)
     if not isinstance(source.data, dict):
         raise source.problem((), "a recipe is a mapping with at least 'name', 'base' and 'data'")
+    if "datasets" in source.data and "data" not in source.data:
+        raise source.problem(
+            ("datasets",), f"of a suite, and no training recipe: `rerank-bench run {file}` runs it"
+        )
     look_in(base_dir)
     try:
         recipe = Recipe.model_validate(source.data)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bench import datasets
 from bench.contract.part import Part
 from bench.core.counting import counted
-from bench.core.errors import DataError
+from bench.core.errors import DataError, SuiteError
 from bench.core.filenames import clash
+from bench.core.options import Keys
 from bench.core.progress import Observer
 from bench.datasets import leaks
 from bench.datasets.base import Dataset
-from bench.datasets.judged_queries import JudgedQuery, judged
+from bench.datasets.judged_queries import Judged, JudgedQuery, judged
 from bench.datasets.leaks import Leak, Seen
 from bench.training.network import Base
 from bench.training.options import Portion
@@ -56,21 +58,26 @@ def split(
     have the same name.
     """
     if not training:
-        training = [_loaded(recipe, part, observer, check) for part in recipe.data]
+        training = [
+            _loaded(recipe, part, ("data", number), observer, check)
+            for number, part in enumerate(recipe.data)
+        ]
     _refuse_same_names(recipe, training)
-    own = judged(training)
+    with _named(recipe, ("data",)):
+        own = judged(training)
     shares = (_share(recipe.dev), _share(recipe.test))
     if recipe.kind == "ltr":
         # nothing is chosen by dev there
         shares = (None, shares[1])
-    portions = parted(own, *shares, recipe.split_by, recipe.seed)
+    with _named(recipe, ("split_by",) if recipe.split_by else ()):
+        portions = parted(own, *shares, recipe.split_by, recipe.seed)
     dev = own
     test = own
     if recipe.dev.dataset is not None:
-        dev = judged([_loaded(recipe, recipe.dev.dataset, observer, check)])
+        dev = _own(recipe, recipe.dev.dataset, ("dev",), observer, check)
         portions = Portions(portions.train, dev.queries, portions.test)
     if recipe.test is not None and recipe.test.dataset is not None:
-        test = judged([_loaded(recipe, recipe.test.dataset, observer, check)])
+        test = _own(recipe, recipe.test.dataset, ("test",), observer, check)
         portions = Portions(portions.train, portions.dev, test.queries)
     rest = _without_leaks(recipe, portions)
     _refuse_base(recipe, rest.test)
@@ -102,11 +109,27 @@ def _share(portion: Portion | None) -> float | None:
     return portion.share
 
 
-def _loaded(recipe: Recipe, part: Part, observer: Observer, check: bool) -> Dataset:
-    with observer.task(f"loading {part.label}", 1, "dataset") as advance:
+def _loaded(recipe: Recipe, part: Part, keys: Keys, observer: Observer, check: bool) -> Dataset:
+    with observer.task(f"loading {part.label}", 1, "dataset") as advance, _named(recipe, keys):
         dataset = datasets.load(part.name, part.options, recipe.base_dir, recipe.seed, check=check)
         advance(1)
     return dataset
+
+
+def _own(recipe: Recipe, part: Part, keys: Keys, observer: Observer, check: bool) -> Judged:
+    """Return the judged queries of a portion that is a dataset of its own."""
+    dataset = _loaded(recipe, part, keys, observer, check)
+    with _named(recipe, keys):
+        return judged([dataset])
+
+
+@contextmanager
+def _named(recipe: Recipe, keys: Keys) -> Iterator[None]:
+    """Name the line of the recipe that has the data, whatever is wrong with them."""
+    try:
+        yield
+    except (DataError, SuiteError) as error:
+        raise recipe.problem(keys, error) from error
 
 
 def _refuse_base(recipe: Recipe, test: Sequence[JudgedQuery]) -> None:

@@ -384,6 +384,7 @@ def test_a_base_that_cannot_be_used_is_named_with_its_line_before_anything_is_mi
     refused("./absent", "no such model folder")
     refused("packaged:absent", "there is no packaged model 'absent'")
     refused("monot5-base", "'monot5-base' is of kind monot5")
+    refused("minilm-biencoder", "'minilm-biencoder' is no model .*did you mean 'minilm-bi-encoder'")
 
 
 def test_a_second_adapter_alone_is_refused(place: Path) -> None:

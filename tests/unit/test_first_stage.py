@@ -196,8 +196,12 @@ class TestBM25:
         ]
 
     def test_a_collection_without_tokens(self) -> None:
-        with pytest.raises(DataError, match="no document has a token"):
+        with pytest.raises(DataError, match=r"no document has a word of two letters, such as '.!'"):
             bm25(dataset({"d": "?!"}, {"q": "x"}))
+        with pytest.raises(DataError, match=r"a token under the token pattern '\[0-9\]\+'"):
+            bm25(dataset({"d": "cat"}, {"q": "x"}), token_pattern="[0-9]+")
+        with pytest.raises(DataError, match=r"no text by the template .* fields are text: name"):
+            bm25(dataset({"d": " "}, {"q": "x"}))
 
     @pytest.mark.parametrize(
         ("options", "problem"),

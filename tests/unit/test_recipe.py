@@ -10,8 +10,11 @@ import pytest
 import yaml
 
 from bench.core.errors import SuiteError
+from bench.core.progress import Observer
+from bench.suite import suite
 from bench.training import recipe
 from bench.training.json_schema import schema_text
+from bench.training.split import split
 from tests.support.paths import ROOT
 
 PLAIN = "name: mine\nbase: minilm-l6\ndata: embedded:everyday-train\n"
@@ -122,6 +125,7 @@ def test_the_shipped_schema_says_what_a_recipe_may() -> None:
         ("fractions: [2]", 4, "is no share"),
         ("kind: ltr", 1, "base: an ltr has none"),
         ("ltr: {model: linear}", 1, "options of kind ltr"),
+        ("lora: big", 4, "give a rank, such as 8"),
     ],
 )
 def test_a_mistake_names_its_line_and_its_fix(change: str, line: int, words: str) -> None:
@@ -139,6 +143,31 @@ def test_a_recipe_needs_a_base_and_an_ltr_none() -> None:
             read(f"{LTR}{idle}\n")
     with pytest.raises(SuiteError, match=r"ltr\.train"):
         read(LTR.replace("model: linear", "train: embedded:everyday"))
+
+
+def test_a_suite_and_a_recipe_in_each_others_place_are_one_line() -> None:
+    written = "name: mine\ndatasets: [embedded:everyday]\nrerankers: [oracle]\n"
+    with pytest.raises(SuiteError) as problem:
+        read(written)
+    assert str(problem.value) == (
+        "recipe.yaml:2: datasets: of a suite, and no training recipe: "
+        "`rerank-bench run recipe.yaml` runs it"
+    )
+    with pytest.raises(SuiteError, match=r"^s\.yaml:3: data: .*`rerank-bench train s\.yaml`"):
+        suite.parse(PLAIN, "s.yaml", ROOT)
+    with pytest.raises(SuiteError, match=r"name: names a folder: letters, digits.*'a/b'"):
+        read(PLAIN.replace("name: ", "name: a/b # "))
+
+
+def test_data_that_cannot_be_trained_on_are_named_with_their_line() -> None:
+    def refused(change: str, reason: str) -> None:
+        with pytest.raises(SuiteError, match=f"^recipe.yaml:[0-9]+: {reason}"):
+            split(read(f"{PLAIN.replace('data: ', 'dev: 0.2 # ')}{change}\n"), Observer())
+
+    refused("data: embedded:evryday", r"data\.0: .*did you mean 'everyday'")
+    refused("data: {embedded:everyday: {qrels: none}}", "data: everyday: no query has a relevant")
+    refused("data: embedded:everyday\nsplit_by: topc", "split_by: .*has no field 'topc'")
+    refused("data: embedded:everyday\ntest: embedded:evryday", "test: .*did you mean 'everyday'")
 
 
 @pytest.mark.parametrize("line", ["epochs: .inf", "epochs: 1.0e+30", "seed: 4294967296"])
