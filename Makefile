@@ -6,9 +6,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: what one has compiled, the next need not
 
-# One worker per processor takes whole files in turn, those that take long first (tests/conftest.py has their order); more than eight would need
-# more memory than time is worth.
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# Workers take whole files in turn, those that take long first; tests/conftest.py has their order and their number.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Types are checked by two processes at once.
 lint check test coverage: export MYPY_NUM_WORKERS := 2

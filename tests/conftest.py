@@ -20,6 +20,7 @@ from bench.datasets import embedded
 from bench.datasets.base import Dataset
 from bench.datasets.files import read_folder
 from bench.datasets.reading import Reading
+from bench.machine.fingerprint import usable_cores
 from bench.records.run import Run
 from bench.reports.plots import style
 from bench.retrieval import bm25_index
@@ -76,6 +77,17 @@ LONG = (
 """Files that take long, in the order in which workers take them: what begins last should be short.
 The regression run is in the first; whoever else needs it comes much later and does not wait.
 """
+
+
+WORKERS = 8
+"""At most: more would need more memory than time is worth."""
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than the processors: a test that waits, for a server, a process or a kill,
+    leaves its processor to another.
+    """
+    return min(WORKERS, usable_cores() + 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -38,6 +38,7 @@ def kernel(embedded_cache: Path) -> Iterator[Any]:
         manager.start_kernel(env={**os.environ, **environment})
     yield manager
     manager.shutdown_kernel(now=True)
+    manager.cleanup_resources()
 
 
 @pytest.mark.filterwarnings("ignore")  # Jupyter's own, of every version
@@ -52,7 +53,10 @@ def test_it_runs_from_top_to_bottom(path: Path, tmp_path: Path, kernel: Any) -> 
     # A notebook begins in a folder of its own, without the names of the one before.
     fresh = nbformat.v4.new_code_cell(f"%reset -f\n%cd -q {tmp_path}")
     notebook.cells.insert(0, fresh)
-    nbclient.NotebookClient(notebook, km=kernel, timeout=300).execute()
+    client = nbclient.NotebookClient(notebook, km=kernel, timeout=300)
+    client.execute()
+    # the kernel is another's, so that nbclient leaves the sockets open
+    client.kc.stop_channels()
     stored = nbformat.read(path, as_version=4)
     for executed, old in zip(notebook.cells[1:], stored.cells, strict=True):
         if executed.cell_type == "code":

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -139,8 +140,13 @@ def test_a_stopped_run_pays_only_for_what_was_not_answered(
     }
     (tmp_path / "suite.yaml").write_text(json.dumps(suite))
 
+    stopped = threading.Event()
+
     def answer(request: dict[str, Any]) -> Any:
+        """Answer half of the queries, and no more before the signal."""
         time.sleep(0.05)
+        if len(server.requests) > QUERIES // 2:
+            stopped.wait(60)
         return good_jina(request)
 
     server.always = answer
@@ -153,6 +159,7 @@ def test_a_stopped_run_pays_only_for_what_was_not_answered(
     ):
         time.sleep(0.005)
     process.send_signal(number)
+    stopped.set()
     assert process.wait(60) == code
     errors = (tmp_path / "errors.txt").read_text()
     if number != signal.SIGKILL:

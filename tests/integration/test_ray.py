@@ -317,7 +317,7 @@ def test_ctrl_c_of_a_run_ends_its_actors_and_keeps_what_was_scored(
     own: str, cluster: Simulated, tmp_path: Path
 ) -> None:
     write_collection(tmp_path)
-    entry = {own: {"name": "own", "folder": str(tmp_path), "delay_ms": 60}}
+    entry = {own: {"name": "own", "folder": str(tmp_path), "delay_ms": 400}}
     write_suite(tmp_path, entry, latency=None)
     arguments = ["run", "suite.yaml", "--quiet", "--on", cluster.address]
     process = subprocess.Popen(

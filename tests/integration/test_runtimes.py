@@ -137,9 +137,8 @@ def test_real_weights_in_fewer_bits_keep_the_order() -> None:
         for query in list(dataset.queries)[:4]
     ]
     exact = scored("torch", "float32", requests)
-    for runtime in ("onnx", "openvino"):
-        for ours, theirs in zip(exact, scored(runtime, "float32", requests), strict=True):
-            close(theirs, ours)
+    for ours, theirs in zip(exact, scored("openvino", "float32", requests), strict=True):
+        close(theirs, ours)
     taus = [
         kendall_tau(list(np.argsort(np.argsort(-theirs))[np.argsort(-ours)]))
         for ours, theirs in zip(exact, scored("openvino", "int8", requests), strict=True)
