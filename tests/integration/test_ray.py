@@ -12,9 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +36,7 @@ from tests.support import tiny_models
 from tests.support.made_requests import requests
 from tests.support.notes import noted
 from tests.support.paths import ROOT
+from tests.support.processes import commands_with, is_running, wait_for
 
 pytest.importorskip("ray", reason="needs the extra [ray]")
 
@@ -268,22 +267,7 @@ def test_no_actor_outlives_an_interrupt(own: str, executor: Executor, tmp_path: 
         scored(own, options, lists, executor, on_progress=interrupt)
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
     assert pids
-    assert wait_for(lambda: not any(map(_is_running, pids)))
-
-
-def wait_for(condition: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 30
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.05)
-    return condition()
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-    return "\nState:\tZ" not in status
+    assert wait_for(lambda: not any(map(is_running, pids)))
 
 
 @pytest.mark.slow
@@ -327,8 +311,7 @@ def test_ctrl_c_of_a_run_ends_its_actors_and_keeps_what_was_scored(
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not list(tmp_path.glob("cache/scores/*/*.npz")) and process.poll() is None:
-        time.sleep(0.02)
+    assert wait_for(lambda: bool(list(tmp_path.glob("cache/scores/*/*.npz"))))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT, errors
@@ -336,7 +319,7 @@ def test_ctrl_c_of_a_run_ends_its_actors_and_keeps_what_was_scored(
     assert "Traceback" not in errors
     pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
     assert pids
-    assert wait_for(lambda: not any(map(_is_running, pids)))
+    assert wait_for(lambda: not any(map(is_running, pids)))
 
 
 @pytest.mark.slow
@@ -361,17 +344,29 @@ def test_a_ray_that_a_run_has_started_leaves_nothing(own: str, folder: str, tmp_
     assert "raylet" not in done.stdout + done.stderr
     assert list((tmp_path / "home").glob(".ray*")) == []
     assert list(Path(folder).glob("rb-*")) == []
-    assert wait_for(lambda: not any(map(_is_running, _started_in(folder))))
+    assert wait_for(lambda: not any(map(is_running, commands_with(folder))))
 
 
-def _started_in(folder: str) -> list[int]:
-    """Return the processes on whose command line a folder is."""
-    pids: list[int] = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            if folder.encode() in path.read_bytes():
-                pids.append(int(path.parent.name))
-    return pids
+@pytest.mark.slow
+def test_a_run_that_is_killed_while_ray_starts_leaves_nothing(
+    own: str, folder: str, tmp_path: Path
+) -> None:
+    write_collection(tmp_path)
+    write_suite(tmp_path, {own: {"name": "own", "folder": str(tmp_path)}}, latency=None)
+    environment = {**os.environ, "TMPDIR": folder, "PYTHONPATH": str(ROOT)}
+    environment["RERANK_BENCH_CACHE"] = str(tmp_path / "cache")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", "run", "suite.yaml", "--quiet", "--on", "ray"],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    )
+    assert wait_for(lambda: "gcs_server" in " ".join(commands_with(folder).values()))
+    process.kill()
+    process.wait()
+    assert list(Path(folder).glob("rb-*"))
+    assert wait_for(lambda: not any(map(is_running, commands_with(folder))))
+    assert list(Path(folder).glob("rb-*")) == []
 
 
 def test_a_machine_that_is_lost_costs_what_its_actors_were_at(

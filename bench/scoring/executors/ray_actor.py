@@ -12,6 +12,7 @@ import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bench import rerankers
 from bench.contract.recipe import Recipe
 from bench.contract.stage import Reranker
 from bench.core.errors import BenchError, RerankerError, Unavailable
+from bench.core.left_folder import left_folder
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.plugins import look_in
 from bench.core.version import version
@@ -40,7 +42,8 @@ class Actor(ABC):
         self._recipe = messages.recipe_of(recipe)
         self._module = module
         self._sources = sources
-        self._folder = tempfile.TemporaryDirectory(prefix="rb-", ignore_cleanup_errors=True)
+        self._left = ExitStack()
+        """What is removed at the end."""
 
     def node(self) -> str:
         """Return the name that Ray has for the machine."""
@@ -51,7 +54,7 @@ class Actor(ABC):
         """Return a line with what decides the results: the driver compares it with its own."""
         try:
             with outsiders_code():
-                unpack(self._sources, self._module, Path(self._folder.name))
+                self._unpack()
                 look_in(Path(self._recipe.base_dir))
                 decided_by = self._loaded(self._recipe)
         except BenchError as error:
@@ -60,7 +63,13 @@ class Actor(ABC):
 
     def leave(self) -> None:
         """Remove the files that were written: nobody asks for anything more."""
-        self._folder.cleanup()
+        self._left.close()
+
+    def _unpack(self) -> None:
+        """Write the files of an outsider's class, which an actor that is killed leaves nowhere."""
+        if self._sources:
+            folder = self._left.enter_context(left_folder("rb-", tempfile.gettempdir()))
+            unpack(self._sources, self._module, Path(folder))
 
     @abstractmethod
     def _loaded(self, recipe: Recipe) -> Mapping[str, Any]:

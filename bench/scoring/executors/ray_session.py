@@ -24,6 +24,7 @@ from typing import Any
 
 from bench.core.errors import Unavailable
 from bench.core.fresh_python import environment
+from bench.core.left_folder import left_folder
 
 SCHEME = "ray://"
 SECONDS_TO_CONNECT = 5.0
@@ -81,7 +82,7 @@ class Session:
     def close(self) -> None:
         """End the connection, and the Ray that was started for it. Idempotent."""
         if self._ray is not None and self._is_ours:
-            with _own_signals():
+            with _own_signals(), _without_interrupts():
                 self._ray.shutdown()
         self._ray = None
         self._is_ours = False
@@ -112,9 +113,7 @@ class Session:
         place = tempfile.gettempdir()
         if len(place) > LONGEST_FOLDER:
             place = "/tmp"
-        folder = self._left.enter_context(
-            tempfile.TemporaryDirectory(prefix="rb-", dir=place, ignore_cleanup_errors=True)
-        )
+        folder = self._left.enter_context(left_folder("rb-", place))
         # of the processes that Ray starts: what they leave is removed with the folder
         paths = {"PYTHONPATH": environment()["PYTHONPATH"], "TMPDIR": folder}
         with _variables(paths, override=True), _own_signals():
@@ -201,6 +200,21 @@ def _own_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ignore a second interrupt for some seconds: in the midst of its ending Ray ends the process
+    over it, with an exit code that is none of ours.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _silence() -> None:

@@ -38,8 +38,6 @@ def unpack(sources: Sources, module: str, folder: Path) -> None:
     """Write files into a folder, where this process looks for modules from now on, and import the
     one that is named: another of this name, which lies on this machine, does not take its place.
     """
-    if not sources:
-        return
     for name, text in sources.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
