@@ -16,7 +16,7 @@ import yaml
 import bench
 from bench.comparison.learning_curves import learning_curves
 from bench.contract.stage import Reranker
-from bench.core.errors import DataError, RerankerError, SuiteError
+from bench.core.errors import RerankerError, SuiteError
 from bench.core.progress import Advance, Observer
 from bench.datasets.judged_queries import tokens
 from bench.reports.sections.learning_curves import sentence
@@ -323,7 +323,7 @@ def test_queries_of_one_document_are_no_two_portions(place: Path) -> None:
     for name in ("docs.jsonl", "queries.tsv"):
         (shared / name).write_text((place / "data" / name).read_text())
     (shared / "qrels.txt").write_text("".join(f"q{number:02} 0 d00 1\n" for number in range(40)))
-    with pytest.raises(DataError, match="share relevant documents"):
+    with pytest.raises(SuiteError, match=r"one.yaml:1: .*share relevant documents"):
         training.prepared(
             write(place, "one.yaml", {**RECIPE, "data": "files:shared"}), "cpu", Observer()
         )
