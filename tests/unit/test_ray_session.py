@@ -5,6 +5,8 @@ of the docs is one to Ray.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -93,6 +95,34 @@ def test_whatever_keeps_ray_from_starting_is_one_line(monkeypatch: pytest.Monkey
     session = ray_session.Session(None, 1)
     with pytest.raises(Unavailable, match=r"^Ray did not start: The current node .* startup\.$"):
         session.connected()
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra [ray]")
+def test_a_second_interrupt_does_not_reach_ray_while_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted:
+        has_ended = False
+
+        def is_initialized(self) -> bool:
+            return False
+
+        def init(self, **options: object) -> None:
+            pass
+
+        def shutdown(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            self.has_ended = True
+
+    ray = Interrupted()
+    monkeypatch.setattr(ray_session, "_imported", lambda: ray)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    handler = signal.getsignal(signal.SIGINT)
+    session = ray_session.Session(None, 1)
+    session.connected()
+    session.close()
+    assert ray.has_ended
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_an_address_in_the_place_of_a_name_is_that_of_ray() -> None:
