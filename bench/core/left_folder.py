@@ -17,14 +17,15 @@ if os.name == "posix" and os.fork():
 if sys.stdin.read():
     os._exit(0)
 absent = 0
-while absent < 10:
+end = time.monotonic() + 60
+while absent < 10 and time.monotonic() < end:
     shutil.rmtree(sys.argv[1], ignore_errors=True)
     absent = 0 if pathlib.Path(sys.argv[1]).exists() else absent + 1
     time.sleep(0.5)
 """
 """Waits until its owner says that all is done, or has ended without a word: then it removes a
-folder. Those who wrote into it may take some seconds to end, too. It is nobody's child: what kills
-its owner may kill the owner's children with it.
+folder, for a minute at most. Those who wrote into it may take some seconds to end, too. It is
+nobody's child: what kills its owner may kill the owner's children with it.
 """
 
 
