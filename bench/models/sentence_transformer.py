@@ -18,6 +18,7 @@ from bench.contract.requirement import Package, Requirement
 from bench.core.errors import BenchError, Unavailable, first_line
 from bench.core.note import Code, Note, note
 from bench.machine import cpu
+from bench.machine.fingerprint import usable_cores
 from bench.models import hub, packing, seen_queries, tiny
 from bench.models.options import NetworkOptions, PromptOptions
 from bench.models.quiet import quiet
@@ -181,10 +182,13 @@ def facts(model: Any, options: NetworkOptions, weights: Weights) -> dict[str, An
 
 
 def thread_count(options: NetworkOptions) -> int:
-    """Return the number of CPU threads inside one operation."""
+    """Return the number of CPU threads inside one operation: those of the options, or torch's own,
+    of which no more than this process may keep busy. torch heeds its affinity, not the quota of its
+    control group.
+    """
     import torch
 
-    return options.threads or int(torch.get_num_threads())
+    return options.threads or min(int(torch.get_num_threads()), usable_cores())
 
 
 def slow_arithmetic(dtype: str, device: str) -> list[Note]:
@@ -203,7 +207,7 @@ def torch_settings(options: NetworkOptions) -> Iterator[None]:
     """Have torch compute with the threads and the attention kernels of these options, and as
     before afterwards.
     """
-    with threads(options.threads), cudnn_attention(allowed=options.attention == "cudnn"):
+    with threads(thread_count(options)), cudnn_attention(allowed=options.attention == "cudnn"):
         yield
 
 
@@ -226,13 +230,10 @@ def cudnn_attention(*, allowed: bool) -> Iterator[None]:
 
 
 @contextmanager
-def threads(number: int | None) -> Iterator[None]:
+def threads(number: int) -> Iterator[None]:
     """Have torch use this number of threads inside one operation, and as many as before
-    afterwards. None changes nothing.
+    afterwards.
     """
-    if number is None:
-        yield
-        return
     import torch
 
     before = torch.get_num_threads()

@@ -217,23 +217,40 @@ def test_a_full_memory_halves_the_batch_and_is_counted(
 def test_threads_are_those_asked_for_and_restored(
     built: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[int] = []
+    assert threads_seen(built[name], monkeypatch) == {1}
+    assert built[name].describe().facts["threads"] == 1
+
+
+def test_no_more_threads_are_used_than_a_quota_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container with a quota of one processor on a machine of more, for which torch has more
+    threads.
+    """
+    monkeypatch.setattr("bench.models.sentence_transformer.usable_cores", lambda: 1)
+    tiny_models.bert_cross_encoder(tmp_path / "bert")
+    reranker = local_models.loaded(tmp_path, "cross-encoder", "bert")
+    assert threads_seen(reranker, monkeypatch) == {1}
+
+
+def threads_seen(reranker: Any, monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Return the threads of each forward pass, where torch has two, which it has afterwards."""
+    seen: set[int] = set()
     forward = torch.nn.Linear.forward
 
     def recording(self: Any, x: Any) -> Any:
-        seen.append(torch.get_num_threads())
+        seen.add(torch.get_num_threads())
         return forward(self, x)
 
     monkeypatch.setattr(torch.nn.Linear, "forward", recording)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        scores_of(built[name])
+        scores_of(reranker)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-    assert set(seen) == {1}
-    assert built[name].describe().facts["threads"] == 1
+    return seen
 
 
 def test_a_table_tells_of_halved_batches_and_passes_on_warnings(tmp_path: Path) -> None:
