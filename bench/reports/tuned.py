@@ -212,9 +212,9 @@ def sentences(outcome: Outcome) -> Iterator[str]:
     """Yield the answer, what was timed and what was not."""
     yield from _answer(outcome)
     yield (
-        f"{outcome.pipelines} pipelines were composed from stored scores and "
-        f"{len(outcome.timed)} were timed, in {outcome.calls} calls, those of single stages and "
-        f"warm-ups among them."
+        f"Timed: {len(outcome.timed)} of {counted(outcome.pipelines, 'pipeline')} that the stored "
+        f"scores allow, in {counted(outcome.calls, 'call')}, those of single stages and warm-ups "
+        f"among them."
     )
     if outcome.reused:
         yield (
