@@ -211,6 +211,10 @@ def tokens_of_a_long_document(reranker: Any) -> int:
     return int(usage.tokens)
 
 
+IN_BFLOAT16 = {"cross-encoder": "bfloat16+float32"}
+"""The number formats on a CPU, where BERT's kin keep sums and their last layer in float32."""
+
+
 @pytest.mark.parametrize("name", LOCAL)
 def test_what_is_described_is_what_loaded(name: str, built: dict[str, Any]) -> None:
     """Length, number format and attention, the model's own and others: read back, and true of what
@@ -222,10 +226,8 @@ def test_what_is_described_is_what_loaded(name: str, built: dict[str, Any]) -> N
     assert own.identity["max_length"] > short
     changed = again(name, built, max_length=short, dtype="bfloat16", attention="eager")
     description = changed.describe()
-    assert (description.identity["max_length"], description.identity["dtype"]) == (
-        short,
-        "bfloat16",
-    )
+    assert description.identity["max_length"] == short
+    assert description.identity["dtype"] == IN_BFLOAT16.get(name, "bfloat16")
     assert description.facts["attention"] == "eager"
     assert 0 < tokens_of_a_long_document(changed) <= short * INPUTS.get(name, 2)
     changed.close()
