@@ -111,6 +111,11 @@ class ComposedPipeline:
     """The families of the collection that a model of it was trained on."""
 
     @property
+    def is_untimed_search(self) -> bool:
+        """Whether it is a search alone of which no time is known: the sum of its times is empty."""
+        return not self.pairs and self.latency is not None and self.latency.without_search
+
+    @property
     def is_as_forecast(self) -> bool | None:
         """Whether the forecast of the median lies within the interval of the timed one; None where
         one of them is not known.

@@ -136,7 +136,10 @@ def refuse(pairs: Sequence[Leak], portion: str, of: str = "training") -> None:
         "out and counts them"
     )
     if portion == THE_SUITE:
-        fix = "measure on other queries (`only: FILE` takes some of a collection)"
+        fix = (
+            "measure on other queries (`only: FILE` takes some of a collection; those of a "
+            "recipe's test are in the test-queries-*.txt that `rerank-bench train` writes)"
+        )
     elif of == THE_BASE:
         fix = "test on other queries, or begin with another base"
     lines = [f"{queries} of {of} would say beforehand what {portion} asks: {fix}"]

@@ -101,7 +101,10 @@ class Calibrations(Marked[RowCalibration]):
         return document(self)
 
 
-DETAILS = "`rerank-bench calibrate RUN ROW` has all errors of a row, and its other reading."
+DETAILS = (
+    "`rerank-bench calibrate RUN ROW` has all errors of a row, with unjudged documents left out "
+    "and read as not relevant."
+)
 
 
 def document(rows: Sequence[RowCalibration], *, curves: bool = False) -> Document:
@@ -125,7 +128,8 @@ def _title(key: GroupKey, rows: Sequence[RowCalibration]) -> str:
 def _blocks(rows: Sequence[RowCalibration], curves: bool) -> Iterator[Block]:
     if len(rows) > 1 and not curves:
         yield _summary(rows)
-        yield Bullets([(line,) for line in (*sentences(rows), DETAILS)])
+        read = f"Here: {_readings(rows)}."
+        yield Bullets([(line,) for line in (*sentences(rows), read, DETAILS)])
         return
     for row in rows:
         for reading in row.readings:

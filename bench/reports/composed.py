@@ -127,7 +127,7 @@ def _row(composition: Composition, pipeline: ComposedPipeline) -> Row:
 
 def _time(pipeline: ComposedPipeline, number: int) -> Cell:
     forecast = pipeline.latency
-    if forecast is None:
+    if forecast is None or pipeline.is_untimed_search:
         return cells.missing("a stage was not timed")
     if pipeline.intervals is not None:
         interval: Interval = pipeline.intervals[number]
@@ -185,7 +185,10 @@ def sentences(composition: Composition, count: int, limit: int | None) -> Iterat
         )
     if composition.unsearched:
         names = ", ".join(composition.unsearched)
-        yield f"No search time of {names}: latency: {{first_stages: true}} takes it."
+        yield (
+            f"The search of {names} was not timed, and is in none of these times: "
+            "latency: {first_stages: true} in the suite times it."
+        )
     if composition.untimed:
         yield f"Not timed: {', '.join(composition.untimed)}."
     if any(pipeline.tuning for pipeline in composition.pipelines):
@@ -236,7 +239,7 @@ def _flat(composition: Composition, pipeline: ComposedPipeline) -> Record:
             "timed_p50_high_ms": pipeline.timed.high,
             "p50_forecast": _place(pipeline) or None,
         }
-    if pipeline.latency is not None:
+    if pipeline.latency is not None and not pipeline.is_untimed_search:
         row |= {
             "p50_ms": pipeline.latency.p50_ms,
             "p95_ms": pipeline.latency.p95_ms,

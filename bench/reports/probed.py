@@ -194,9 +194,10 @@ def sentences(probes: ProbeFile) -> Iterator[str]:
     if not probes.repeats:
         noise = "the noise of two identical calls was allowed for"
     yield (
-        f"accused: pairs further apart than {percent(probes.tolerance, 1)} of a list's range of "
-        f"scores change their order ({noise}); or nDCG@10 surely falls by more than "
-        f"{LARGEST_LOSS:g}; or one document surely gains more than {LARGEST_GAIN:g} of that range"
+        f"A probe accuses where pairs further apart than {percent(probes.tolerance, 1)} of a "
+        f"list's range of scores change their order ({noise}); where nDCG@10 surely falls by more "
+        f"than {LARGEST_LOSS:g}; or where one document surely gains more than {LARGEST_GAIN:g} of "
+        "that range."
     )
 
 

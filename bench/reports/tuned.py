@@ -309,7 +309,8 @@ def _nearest(outcome: Outcome) -> str:
     nearest = outcome.nearest
     if nearest is None or not nearest.queries:
         return "each of its calls failed"
-    text = f"p95 {_p95(nearest).text} ms over {counted(nearest.queries, 'query')}"
+    text = f"p50 {numbers.milliseconds(nearest.p50_ms)} ms, p95 {_p95(nearest).text} ms over "
+    text += counted(nearest.queries, "query")
     if nearest.is_p95_known:
         return text
     return f"{text}, so that it is not sure that it does not fit"

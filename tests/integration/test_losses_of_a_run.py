@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from rich.console import Console
 
 import bench
 from bench.contract.request import CandidateList, Failure
-from bench.records.losses import LossRecord
+from bench.records.losses import LossRecord, StageLosses
 from bench.records.run import Run
 from bench.records.schema import Record
 from bench.reports import html, markdown, plots, show
+from bench.reports.document import plain
+from bench.reports.sections.losses import sentence
 from bench.rerankers.base import BaseReranker, Description
 
 pytestmark = pytest.mark.usefixtures("pixels")
@@ -163,6 +166,11 @@ def test_a_planted_bad_cut_is_named_in_the_reports_words(run: Run) -> None:
     assert words.replace("**", "") in " ".join(shown.getvalue().split())
     careful = losses_of(run, "careful")
     assert careful.stages[1].cut < turned.cut / 10
+    stages = [StageLosses(stage="bm25"), StageLosses(stage="last", ranked_below=1)]
+    row = next(row for row in run.rows if row.losses)
+    one = replace(row, losses=LossRecord(cutoff=10, relevant=3, in_top=2, stages=stages))
+    # a single loss is no "most"
+    assert "the rest is lost by last, which ranks below 1." in plain(sentence(one))
 
 
 def test_the_lost_documents_of_the_highest_grades_are_listed(run: Run) -> None:

@@ -507,6 +507,8 @@ def test_a_suite_trains_measures_and_times_it(tmp_path: Path) -> None:
     shown = section(View(run))
     assert shown is not None
     tables = [block for block in shown.blocks if isinstance(block, Table)]
+    alone_table = next(table for table in tables if table.rows_title == "fusion")
+    assert alone_table.rows[0].cells["weights"].text == "–"
     # the stage that both pipelines and the row begin with is there once
     assert [table.rows[0].name for table in tables if table.rows_title == "fusion"] == [
         "bm25 alone: nothing to fuse",

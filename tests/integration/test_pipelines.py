@@ -256,7 +256,9 @@ def test_reports_tell_each_stage(finished: Run) -> None:
     assert names == ["bm25", "word-overlap", f"{HERE}:Shortest", stages.IN_ALL]
     assert all(row.cells["p50"].number for row in table.rows)
     for file in ("report.md", "report.html"):
-        assert section.title in (finished.folder / file).read_text()
+        shown = (finished.folder / file).read_text()
+        assert section.title in shown
+        assert "The times of a pipeline have its search in them" in shown
 
 
 def test_a_narrow_terminal_shows_the_numbers_of_a_pipeline_with_a_long_name(

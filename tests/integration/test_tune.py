@@ -249,7 +249,7 @@ def test_nothing_that_fits_is_an_answer_that_names_the_nearest(folder: Path) -> 
     assert exit_code([outcome.verdict]) == 1
     assert outcome.nearest is not None
     answer = " ".join(report.sentences(outcome))
-    assert f"Nothing fits. The nearest is {outcome.nearest.chain}" in answer
+    assert f"Nothing fits. The nearest is {outcome.nearest.chain} (p50 " in answer
     assert not (folder / "none" / "winner.yaml").exists()
 
 

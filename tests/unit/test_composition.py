@@ -99,6 +99,19 @@ def test_the_front_holds_what_no_other_beats() -> None:
     assert {each.chain.first for each in front(members)} == {"fast", "good", "dear"}
 
 
+def test_a_search_alone_that_was_not_timed_has_no_time() -> None:
+    """The sum of no times is not 0 ms."""
+    unknown = Forecast(0.0, 0.0, 60, "measured", without_search=True)
+    alone = replace(pipeline("search", 0.5, 1.0), latency=unknown, pairs=0)
+    known = replace(alone, latency=Forecast(0.0, 0.0, 60, "measured"))
+    composition = Composition("data", "m", 60, (alone, known), unsearched=("search",))
+    rows = report.table(composition, [alone, known]).rows
+    assert [row.cells["p50"].number for row in rows] == [None, 0.0]
+    assert [row["p50_ms"] for row in report.flat(composition)] == [None, 0.0]
+    said = " ".join(report.sentences(composition, 2, None))
+    assert "The search of search was not timed, and is in none of these times" in said
+
+
 def test_a_pipeline_without_a_time_is_no_faster_than_one_that_has_one() -> None:
     """Ten documents are not ten milliseconds."""
     untimed = replace(pipeline("untimed", 0.6, 1.0), latency=None)

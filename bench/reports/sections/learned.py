@@ -31,6 +31,11 @@ EXPLANATION = (
     "tuned on the queries that the stage learned from. Each query is scored by what was fitted on "
     "others. A gain over the tuned fusion is what learning adds."
 )
+ALONE = (
+    "A stage that was trained in the run, next to the order that it began from. Each query is "
+    "scored by what was fitted on others. With one search there is nothing to fuse: what learning "
+    "adds to a tuned fusion is shown where the stage has scores of several."
+)
 FEATURES = 10
 """Features that a table lists."""
 BAR = 20
@@ -40,7 +45,9 @@ BAR = 20
 def learned(view: View) -> Section | None:
     """Return what the trained stages of each group are worth, and which features count."""
     blocks = {group: list(_blocks(view, group)) for group in view.groups}
-    explanation = Paragraph((EXPLANATION,), quiet=True)
+    stages = [stage for row in view.rows for stage in row.learned if stage.fusions]
+    text = ALONE if all(len(stage.stages) == 1 for stage in stages) else EXPLANATION
+    explanation = Paragraph((text,), quiet=True)
     return view.section("learned", "Trained stages and fusions", blocks, explanation)
 
 
@@ -56,7 +63,7 @@ def _blocks(view: View, group: GroupKey) -> Iterator[Block]:
         title = ", ".join(name_of(row.trial) for row in members)
         if stage.stage not in {row.name for row in members}:
             title = f"{title}: {stage.stage}"
-        yield Heading(title, _training(stage))
+        yield Heading(title, _training(stage), level=4)
         yield _comparison(title, stage)
         yield _importances(title, stage)
         if stage.files:
@@ -128,6 +135,7 @@ def _fusion_row(fusion: FusionRecord, stages: Sequence[str], headline: str) -> R
     name = f"{names[fusion.kind]} of {', '.join(stages)}"
     if len(stages) == 1:
         name = f"{stages[0]} alone: nothing to fuse"
+        by_column["weights"] = cells.missing("one list has no weights")
     return Row(name, by_column)
 
 

@@ -143,8 +143,9 @@ def sentence(row: records.Row) -> Words:
     for stage in record.stages:
         ways += [(count, stage, way) for way, count in _ways(stage)]
     ways.sort(key=lambda item: -item[0])
+    start = "most are" if len(ways) > 1 else "the rest is"
     for number, (count, stage, way) in enumerate(ways):
-        separator = "; most are lost by " if number == 0 else ", then by "
+        separator = f"; {start} lost by " if number == 0 else ", then by "
         words += [separator, Strong(stage.stage), f", which {way} {count:,}"]
     return (*words, ".")
 

@@ -17,6 +17,10 @@ TIMES = (
     "queries; ms/pair is amortised (per query / candidates). Parts are taken in calls of their "
     "own: they need not add up to p50."
 )
+PIPELINES = (
+    " The times of a pipeline have its search in them, those of a reranker have not: to compare "
+    "them, add the row first-stage, which latency: {first_stages: true} times."
+)
 FAILURES = f" {FAILED} is the share of queries whose call failed: they score 0."
 COSTS = (
     f" {COST} is what the scores cost when they were bought, cached ones included, at the price "
@@ -47,6 +51,8 @@ def _text(view: View) -> str:
     text = EXPLANATION
     if any(row.latency for row in view.rows):
         text += TIMES
+        if any(row.latency and row.stages for row in view.rows):
+            text += PIPELINES
     if any(row.failed for row in view.rows):
         text += FAILURES
     if any(row.cost for row in view.rows):

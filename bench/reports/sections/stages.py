@@ -22,7 +22,7 @@ EXPLANATION = (
     "keep their place below those that it saw. Recall is of the documents that it hands on, and "
     "lost is what of it the cut took, both over the queries that the stage answered. Times are "
     "medians: of a stage's span (where it is made of others, with theirs), and last of the whole "
-    "pipeline."
+    "pipeline, in other calls: the stages need not add up to it."
 )
 IN_ALL = "in all"
 

@@ -12,10 +12,16 @@ from bench.reports.view import View
 
 LISTED = 12
 """Rows of a dataset that the table shows, the best ones."""
+SEARCH = (
+    "Δ search: the difference to the order of the first stage that is best on the other half of "
+    "the queries. "
+)
+FUSION = (
+    "Δ fusion: the difference to a sum of z-scores of all first stages without a reranker, with "
+    "the weights that are best on the other half. "
+)
 EXPLANATION = (
-    "Over the search: the difference to the order of the first stage that is best on the other "
-    "half of the queries; over the fusion: to a sum of z-scores of all first stages without a "
-    "reranker, with the weights that are best on the other half. Hurt: queries that the row makes "
+    "Hurt: queries that the row makes "
     "worse than its own first stage. New first: queries with another first document. Best in "
     "halves: random halves of the queries on which no other row and no first stage is better. A "
     "point is .01 of the measure, gained over the row's own first stage; a row that gains nothing "
@@ -37,7 +43,12 @@ def worth(view: View) -> Section | None:
             blocks.append(Paragraph((rest,), quiet=True))
     if not blocks:
         return None
-    blocks.append(Paragraph((EXPLANATION,), quiet=True))
+    text = EXPLANATION
+    if any(dataset.fusion is not None for dataset in view.worths):
+        text = FUSION + text
+    if any(len(dataset.search) > 1 for dataset in view.worths):
+        text = SEARCH + text
+    blocks.append(Paragraph((text,), quiet=True))
     return Section("worth", "Is it worth it", blocks, folded=True)
 
 
