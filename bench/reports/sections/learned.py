@@ -45,8 +45,10 @@ BAR = 20
 def learned(view: View) -> Section | None:
     """Return what the trained stages of each group are worth, and which features count."""
     blocks = {group: list(_blocks(view, group)) for group in view.groups}
-    stages = [stage for row in view.rows for stage in row.learned if stage.fusions]
-    text = ALONE if all(len(stage.stages) == 1 for stage in stages) else EXPLANATION
+    text = ALONE
+    for row in view.rows:
+        if any(stage.fusions and len(stage.stages) > 1 for stage in row.learned):
+            text = EXPLANATION
     explanation = Paragraph((text,), quiet=True)
     return view.section("learned", "Trained stages and fusions", blocks, explanation)
 
