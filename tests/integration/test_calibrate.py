@@ -32,7 +32,7 @@ from bench.records.run import Run
 from bench.records.tables import QUERY_FIELDS, path_of, write_rows
 from bench.reports.calibrated import document
 from bench.reports.cut import sentences
-from bench.reports.document import Table
+from bench.reports.document import Bullets, Table
 from bench.reports.renderers import render
 from tests.support.command import Ended
 from tests.support.command import bench as command_line
@@ -209,6 +209,8 @@ def test_several_rows_have_a_line_each_with_their_best_map(rows: dict[str, RowCa
         assert line.cells["brier_skill"].number == best.errors["brier_skill"].value
         assert line.cells["ece_mass"].number == best.errors["ece_mass"].value
         assert line.cells["auc"].number == row.readings[0].raw[0].errors["auc"].value
+    lines = [block for block in section.blocks if isinstance(block, Bullets)]
+    assert ("Here: unjudged left out.",) in [line for block in lines for line in block.items]
     (own,) = document([rows["logits"]]).sections
     assert sum(isinstance(block, Table) for block in own.blocks) == len(rows["logits"].readings)
 

@@ -17,7 +17,7 @@ from bench.core.errors import first_line
 from bench.gate import check
 from bench.records.run import Run
 from bench.reports import budget, comparison, leaderboard, verdict
-from bench.reports.document import Column
+from bench.reports.document import Column, Document, Row, Section, Table
 from bench.reports.renderers import terminal
 from bench.reports.renderers.screen import screen
 from bench.reports.renderers.terminal import fitting, shortened
@@ -66,6 +66,14 @@ def test_a_narrow_terminal_leaves_out_columns_whole_and_names_them(run: Run, com
     assert tables
     assert all("failed" in line for line in tables), "who fails is always shown"
     assert "…" not in narrow.partition("Moved most")[0]
+
+
+def test_a_title_of_several_columns_is_named_once() -> None:
+    columns = [Column(key, key, interval="own", priority=0) for key in ("one", "two")]
+    buffer = io.StringIO()
+    section = Section("s", "", [Table("row", columns, [Row("a", {})], "")])
+    terminal.show(Document("", [section]), screen(file=buffer, width=22))
+    assert "at 22 columns: 95 % left out" in " ".join(buffer.getvalue().split())
 
 
 def test_columns_are_kept_by_importance_and_shown_in_their_order() -> None:

@@ -26,6 +26,8 @@ MARKERS = {
 GREY, FAINT = "#777777", "#dddddd"
 WIDTH = 7.2
 """Inches of a picture."""
+LABELS = 0.5
+"""Inches below the axes that ticks and label take."""
 COLUMNS = 115
 """Characters of a line below a picture."""
 
@@ -75,6 +77,17 @@ def legend(axes: Any, **options: Any) -> None:
     axes.legend(**{"fontsize": 8, "loc": "best", "framealpha": 0.9, **options})
 
 
+def legend_below(axes: Any) -> None:
+    """Draw a legend below the axes: inside them it covers intervals, which matplotlib's choice of
+    a place does not see.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    below = axes.transAxes + ScaledTranslation(0, -LABELS, axes.figure.dpi_scale_trans)
+    place = {"bbox_to_anchor": (0, 0), "bbox_transform": below, "borderaxespad": 0}
+    legend(axes, loc="upper left", ncols=2, frameon=False, **place)
+
+
 def plain_log_ticks(axis: Any) -> None:
     """Write plain numbers at 1, 2 and 5 of each decade: a log axis of less than a decade otherwise
     shows no number at all.
@@ -82,7 +95,7 @@ def plain_log_ticks(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())
 
 

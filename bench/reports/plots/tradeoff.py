@@ -60,7 +60,7 @@ def _figure(members: Sequence[Row], points: Sequence[Point], title: str) -> Any:
     means = {name: value.mean for name, value in references(members, measure).items()}
     _draw_references(axes, means)
     _add_per_pair(axes, timings)
-    style.legend(axes)
+    style.legend_below(axes)
     return figure
 
 
