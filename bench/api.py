@@ -146,7 +146,7 @@ def budget(
     first_stage: str | None = None,
 ) -> Choices:
     """Return the best quality inside a latency budget, for each dataset and first stage of a run: a
-    list that a notebook shows as tables.
+    list that a notebook shows as tables; `.to_frame()` has a row per timed point and its verdict.
 
     The same as `rerank-bench budget`; arguments and errors are those of
     `bench.comparison.budgets.budget`.

@@ -77,6 +77,30 @@ def test_a_notebook_shows_choices_as_tables(tmp_path: Path) -> None:
     assert "p95 ≤ 100 ms" in shown
 
 
+def test_a_frame_has_a_row_per_point_with_its_verdict(tmp_path: Path) -> None:
+    frame = bench.budget(made(tmp_path), p95_ms=100).to_frame()
+    assert list(zip(frame["reranker"], frame["verdict"], strict=True)) == [
+        ("better", "best"),
+        ("fast", "runner-up"),
+        ("slow", "too slow"),
+    ]
+    assert set(frame["measure"]) == {"nDCG@10"}
+    rows = frame.set_index("reranker")
+    assert rows["quality"]["better"] == pytest.approx(BETTER.mean())
+    assert rows["p50_ms"]["fast"] == pytest.approx(20)
+    assert "judged_by" not in frame.columns
+
+
+def test_where_a_model_has_judged_the_frame_says_so(tmp_path: Path) -> None:
+    judge = {"model": "grader-1", "prompt": "umbrela", "judged": 9, "judgments": 9}
+    dataset = {"id": "tiny", "judge": judge}
+    run = made(tmp_path, record={"better": {"dataset": dataset}})
+    words = "9 of 9 judgments are by a model, grader-1"
+    found = bench.budget(run, p95_ms=100)
+    assert found.to_frame()["judged_by"].str.contains(words).all()
+    assert words in found._repr_html_()
+
+
 def test_what_is_just_beyond_the_limit_is_not_one_time_the_limit(tmp_path: Path) -> None:
     slow = made(
         tmp_path, milliseconds={"fast": steady(100.4), "better": steady(180), "slow": steady(500)}
