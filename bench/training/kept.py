@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import datasets
 from bench.core.cache_dir import cache_dir, set_aside
 from bench.core.errors import BenchError, first_line
 from bench.core.kept_folder import is_intact, keep
@@ -19,7 +18,7 @@ from bench.training.fit import Fitted, fit, read_log, training_key
 from bench.training.fractions import subset
 from bench.training.network import Base
 from bench.training.recipe import Recipe
-from bench.training.split import split
+from bench.training.split import loaded_data, split
 
 if TYPE_CHECKING:
     from bench.datasets.base import Dataset
@@ -49,7 +48,8 @@ def trained_model(
 ) -> TrainedModel:
     """Return the model of a share of the training queries, trained where `folder` lacks it. A model
     of a known `key` that is there is taken without a look at the data. Raises DataError where a
-    training query says beforehand what a measured one asks.
+    training query says beforehand what a measured one asks, SuiteError where the recipe's data
+    cannot be used.
     """
     known = _stored(folder, key)
     if known is not None:
@@ -98,12 +98,12 @@ def check_base(recipe: Recipe, measured: Dataset) -> None:
 
 def check_measured(recipe: Recipe, measured: Dataset) -> None:
     """Raise DataError where a recipe trains on what a dataset measures, or its base has done so,
-    before anything is mined or downloaded. Training data that is read in part is not compared.
+    before anything is mined or downloaded; SuiteError with the recipe's line where its data cannot
+    be used. Training data that is read in part is not compared.
     """
     check_base(recipe, measured)
     own: list[Dataset] = []
-    for part in recipe.data:
-        dataset = datasets.load(part.name, part.options, recipe.base_dir, recipe.seed, check=True)
+    for dataset in loaded_data(recipe, Observer(), check=True):
         if dataset.documents_read is not None:
             return
         own.append(dataset)

@@ -54,14 +54,11 @@ def split(
 ) -> Split:
     """Return the queries in portions. `training` are the datasets to train on where they are loaded
     already. Raises DataError, with the pairs named, where a training query leaks into dev or test;
-    with `check` NotDownloaded in the place of a download; SuiteError where two datasets to train on
-    have the same name.
+    with `check` NotDownloaded in the place of a download; SuiteError with the recipe's line where a
+    dataset cannot be used or split, or two to train on have the same name.
     """
     if not training:
-        training = [
-            _loaded(recipe, part, ("data", number), observer, check)
-            for number, part in enumerate(recipe.data)
-        ]
+        training = [*loaded_data(recipe, observer, check=check)]
     _refuse_same_names(recipe, training)
     with _named(recipe, ("data",)):
         own = judged(training)
@@ -109,6 +106,14 @@ def _share(portion: Portion | None) -> float | None:
     return portion.share
 
 
+def loaded_data(recipe: Recipe, observer: Observer, *, check: bool = False) -> Iterator[Dataset]:
+    """Yield the datasets to train on, each once it is read. Raises SuiteError with the recipe's
+    line where one cannot be used; with `check` NotDownloaded in the place of a download.
+    """
+    for number, part in enumerate(recipe.data):
+        yield _loaded(recipe, part, ("data", number), observer, check)
+
+
 def _loaded(recipe: Recipe, part: Part, keys: Keys, observer: Observer, check: bool) -> Dataset:
     with observer.task(f"loading {part.label}", 1, "dataset") as advance, _named(recipe, keys):
         dataset = datasets.load(part.name, part.options, recipe.base_dir, recipe.seed, check=check)
@@ -125,7 +130,7 @@ def _own(recipe: Recipe, part: Part, keys: Keys, observer: Observer, check: bool
 
 @contextmanager
 def _named(recipe: Recipe, keys: Keys) -> Iterator[None]:
-    """Name the line of the recipe that has the data, whatever is wrong with them."""
+    """Name the line of the recipe that has the data, whatever is wrong with them: as SuiteError."""
     try:
         yield
     except (DataError, SuiteError) as error:

@@ -4,6 +4,7 @@ in pipelines as any reranker, and in several shares of the training queries.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -212,6 +213,17 @@ def test_a_suite_reads_the_recipe_and_names_its_line(tmp_path: Path) -> None:
     path = suite(tmp_path, ["word-overlap", {"trained": {"recipe": "absent.yaml"}}])
     with pytest.raises(SuiteError, match=r"suite.yaml:\d+: .*absent.yaml: cannot be read"):
         suites.load(path)
+
+
+def test_what_is_wrong_with_a_recipes_data_is_named_with_its_line(tmp_path: Path) -> None:
+    """Before the run, where a suite is validated, as by `rerank-bench train`."""
+    path = suite(tmp_path, [{"trained": {"recipe": "recipe.yaml"}}, "word-overlap"])
+    written = RECIPE.replace("embedded:everyday-train", "embedded:everyday-trian")
+    assert written != RECIPE
+    (tmp_path / "recipe.yaml").write_text(written)
+    (own,) = [row for row in validate(suites.load(path)).rows if "--recipe" in row.trial]
+    assert own.outcome == "failed"
+    assert re.search(r"recipe\.yaml:\d+: data\.0: .*did you mean 'everyday-train'", own.reason)
 
 
 def test_rows_that_were_written_out_keep_their_line(
