@@ -351,7 +351,8 @@ def test_a_person_grades_on_the_page_and_downloads_the_csv(review: Home, tmp_pat
     with sync_api.sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu"]
         browser = playwright.chromium.launch(executable_path=chromium, args=options)
-        page = browser.new_page()
+        context = browser.new_context()
+        page = context.new_page()
         page.on("console", lambda message: words.append(message.text))
         page.on("pageerror", lambda error: words.append(str(error)))
         page.goto((review.qrels.parent / "review.html").as_uri())
@@ -364,15 +365,16 @@ def test_a_person_grades_on_the_page_and_downloads_the_csv(review: Home, tmp_pat
         page.keyboard.press("ArrowLeft")
         assert page.locator("#query").inner_text() == first
         assert page.locator("button[aria-pressed=true]").inner_text().startswith("2")
-        # the browser writes what a page keeps a moment later
-        for _ in range(20):
-            page.reload()
-            if page.locator("#progress").inner_text() == "2 graded":
+        # the browser writes what a page keeps a moment later: the page that kept it stays open
+        later = context.new_page()
+        for _ in range(40):
+            later.goto(page.url)
+            if later.locator("#progress").inner_text() == "2 graded":
                 break
-            page.wait_for_timeout(250)
-        assert page.locator("#progress").inner_text() == "2 graded"
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Download review.csv").click()
+            later.wait_for_timeout(250)
+        assert later.locator("#progress").inner_text() == "2 graded"
+        with later.expect_download() as download:
+            later.get_by_role("button", name="Download review.csv").click()
         path = tmp_path / "downloaded.csv"
         download.value.save_as(path)
         browser.close()
