@@ -10,7 +10,7 @@ from bench.core.progress import Advance, Observer
 from bench.reports.renderers.terminal import shortened
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.progress import Progress, TaskID
 
 
@@ -43,18 +43,27 @@ class TerminalObserver(Observer):
             TimeElapsedColumn,
             TimeRemainingColumn,
         )
+        from rich.text import Text
+
+        class Bar(Progress):
+            """A bar, and the value of its stage on a line of its own: both are too wide for one."""
+
+            def get_renderables(self) -> Iterator[RenderableType]:
+                yield from super().get_renderables()
+                for task in self.tasks:
+                    if task.fields["value"]:
+                        yield Text(task.fields["value"], overflow="ellipsis", no_wrap=True)
 
         label_column, unit_column = (
             TextColumn(text, markup=False) for text in ("{task.description}", unit)
         )
         label = shortened(label, self._room(total, unit))
         columns = (label_column, BarColumn(bar_width=BAR), MofNCompleteColumn(), unit_column)
-        progress = Progress(
+        progress = Bar(
             *columns,
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[value]}", markup=False),
             console=self.console,
             transient=self.console.is_terminal,
         )
@@ -72,7 +81,7 @@ class TerminalObserver(Observer):
         self._show(text)
 
     def _shower(self, progress: Progress, task: TaskID) -> Callable[[str], None]:
-        """Return what shows a value: at the end of the bar, or as a line where there is none."""
+        """Return what shows a value: below the bar, or as a line where there is none."""
         if self.console.is_terminal:
             return lambda text: progress.update(task, value=text)
         return lambda text: self.console.print(text, markup=False, soft_wrap=True)

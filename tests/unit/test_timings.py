@@ -5,6 +5,7 @@ p95 and ms a pair in the picture.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -189,6 +190,22 @@ def test_a_bar_leaves_its_counts_room() -> None:
     assert len(line) <= 80
     assert "cuda:1" in line
     assert "1000000/1000000 pairs" in line
+
+
+def test_a_value_does_not_take_the_room_of_a_bar() -> None:
+    """A training's dev value, in a terminal of 80 columns: counts and times stay whole."""
+    file = io.StringIO()
+    console = Console(width=80, file=file, force_terminal=True, color_system=None)
+    observer = TerminalObserver(console)
+    with observer.task("everyday-small: training", 30, "steps") as advance:
+        advance(17)
+        observer.value("loss 2.682, dev nDCG@10 0.4960")
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", file.getvalue()).replace("\r", "\n").splitlines()
+    shown = [line.rstrip() for line in lines if line.strip()]
+    assert max(map(len, shown)) <= 80
+    bar, value = shown[-2:]
+    assert re.search(r"everyday-small: training .* 30/30 steps 0:00:\d\d left 0:00:00$", bar)
+    assert value == "loss 2.682, dev nDCG@10 0.4960"
 
 
 def points_of(rows: Sequence[Row]) -> list[Point]:
