@@ -4,16 +4,22 @@ do not where the curve is flat, and nothing where it cannot tell.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from bench.comparison.learning_curves import LearningCurve, Outlook, learning_curves
 from bench.records.run import Run
 from bench.reports import plots
+from bench.reports.document import Document
+from bench.reports.renderers import terminal
+from bench.reports.sections.learning_curves import learning_curves as section_of
 from bench.reports.sections.learning_curves import sentence
+from bench.reports.view import View
 from bench.training.fit import ELSEWHERE
 from bench.training.recipe import Recipe
 from tests.support.made_runs import made_run
@@ -122,6 +128,26 @@ def test_it_is_drawn(tmp_path: Path) -> None:
     text = path.read_text()
     assert "labelled queries" in text
     assert "gain in nDCG@10 over untuned" in text
+
+
+def test_a_narrow_terminal_shows_the_gain_and_whose_it_is(tmp_path: Path) -> None:
+    """The first that goes is its interval, which the sentence above the table has for the last."""
+    names = [f"everyday-small, {share}" for share in ("untuned", "50 %", "100 %")]
+    values = {"first-stage": [0.1, 0.2, 0.3, 0.2]}
+    records: dict[str, dict[str, object]] = {}
+    for number, name in enumerate(names):
+        values[name] = [0.2 + 0.1 * number, 0.3, 0.4, 0.5 + 0.1 * number]
+        records[name] = _training(number / 2)
+    run = made_run(tmp_path, values, record=records)
+    section = section_of(View(run))
+    assert section is not None
+    file = io.StringIO()
+    terminal.show(Document("", [section]), Console(width=80, file=file))
+    lines = file.getvalue().splitlines()
+    (head,) = [line for line in lines if line.split()[:1] == ["row"] and "gain" in line]
+    assert head.split() == ["row", "labelled", "queries", "nDCG@10", "gain", "p"]
+    for name, gain in zip(names[1:], ("+0.0500", "+0.1000"), strict=True):
+        assert any(line.startswith(f" {name} (cpu)") and gain in line for line in lines)
 
 
 def test_every_key_of_a_recipe_decides_weights_or_not() -> None:

@@ -113,7 +113,8 @@ def _table(curve: LearningCurve) -> Table:
         Column(measure, measure, better="higher", priority=1, interval="comment"),
         Column(
             "gain",
-            f"gain over {name_of(curve.base.trial)}",
+            "gain",
+            f"over {name_of(curve.base.trial)}",
             better="higher",
             priority=0,
             interval="own",
