@@ -58,7 +58,7 @@ class Limits:
         """
         if not self.allow_cost(pipeline.usd_per_1000):
             return False
-        if pipeline.latency is None:
+        if pipeline.latency is None or pipeline.is_untimed_search:
             return self.allow_times(None, None)
         return self.allow_times(pipeline.latency.p50_ms, pipeline.latency.p95_ms)
 

@@ -108,6 +108,7 @@ def test_a_search_alone_that_was_not_timed_has_no_time() -> None:
     rows = report.table(composition, [alone, known]).rows
     assert [row.cells["p50"].number for row in rows] == [None, 0.0]
     assert [row["p50_ms"] for row in report.flat(composition)] == [None, 0.0]
+    assert [Limits(p50_ms=1.0).fit(each) for each in (alone, known)] == [False, True]
     said = " ".join(report.sentences(composition, 2, None))
     assert "The search of search was not timed, and is in none of these times" in said
 
