@@ -84,10 +84,10 @@ WORKERS = 8
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one more than the processors: a test that waits, for a server, a process or a kill,
-    leaves its processor to another.
+    """Return one per processor that affinity and quota leave: tests keep them busy, and one more
+    worker was no faster.
     """
-    return min(WORKERS, usable_cores() + 1)
+    return min(WORKERS, usable_cores())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
