@@ -129,10 +129,12 @@ class Search:
 
     def _halved(self, batch: Sequence[Candidate]) -> list[Candidate]:
         """Return what looks as if it fits after the rounds, best first; in each, the worse half is
-        dropped, but never what looks better than two that fit.
+        dropped, but never what looks better than two that fit. What was dropped for its quality
+        alone comes last: it is asked where the best do not fit after all.
         """
         calls: dict[Chain, list[float]] = {candidate.chain: [] for candidate in batch}
         left = list(batch)
+        beaten: list[Candidate] = []
         for number, query_ids in enumerate(self.queries.rounds()):
             chains = [candidate.chain for candidate in left]
             times = self.stages.pipelines(chains, query_ids, f"round {number}")
@@ -143,9 +145,10 @@ class Search:
             fitting = [each for each in left if self.fits(self.timed[each.chain])]
             half = max(FINALISTS, math.ceil(len(left) / 2))
             left = fitting[:half]
+            beaten = [*fitting[half:], *beaten]
             if not left:
-                return []
-        return left
+                break
+        return [*left, *beaten]
 
     def _confirmed(self, candidates: Sequence[Candidate]) -> list[TimedPipeline]:
         """Return the candidates timed on queries that decided nothing before."""
