@@ -66,14 +66,16 @@ def refuse_folds(run: Run, tables: Sequence[JudgedScores], count: int, seed: int
     """Raise DataError where no row has as many queries as there are folds; where some have, the
     others have a reason in the place of their maps.
     """
-    problems: list[str] = []
+    problem = ""
     for table in tables:
         try:
             fold_numbers(run, table, count, seed)
         except DataError as error:
-            problems.append(f"{table.row.trial.id}: {error}")
-    if problems and len(problems) == len(tables):
-        raise DataError(problems[0])
+            problem = problem or f"{table.row.trial.id}: {error}"
+        else:
+            return
+    if problem:
+        raise DataError(problem)
 
 
 def map_of_group(
