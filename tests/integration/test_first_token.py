@@ -12,38 +12,15 @@ import torch
 
 from bench.models import packing
 from bench.rerankers.local.first_token import (
-    PLAIN,
     attend_from_first_token_only,
     keep_first_token_only,
 )
 from tests.support.agreement import close
+from tests.support.bert_networks import CLASSES, network_of
 
-KINDS = tuple(name.removesuffix("SelfAttention") for name in PLAIN)
+SPREAD = 0.8
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, 0, 0], [2, 5, 6, 3, 0]])
 MASK = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]])
-
-
-def network_of(kind: str, attention: str, **sizes: Any) -> Any:
-    """Return a classifier of random weights, its biases among them."""
-    import transformers
-
-    config = getattr(transformers, f"{kind}Config")(
-        vocab_size=20,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=48,
-        max_position_embeddings=16,
-        pad_token_id=0,
-        num_labels=1,
-        attn_implementation=attention,
-        **sizes,
-    )
-    torch.manual_seed(3)
-    network = getattr(transformers, f"{kind}ForSequenceClassification")(config).eval()
-    for weights in network.parameters():
-        torch.nn.init.normal_(weights, std=0.8)
-    return network
 
 
 def logits(network: Any, mask: Any = MASK) -> Any:
@@ -61,9 +38,9 @@ def calls_of_last_keys(network: Any) -> Counter[str]:
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CLASSES)
 def test_scores_are_those_of_the_layer_and_no_key_is_computed(kind: str, attention: str) -> None:
-    network = network_of(kind, attention)
+    network = network_of(kind, attention, spread=SPREAD)
     expected = {"padded": logits(network), "full": logits(network, torch.ones_like(MASK))}
     assert expected["padded"].std() > 0.01
     assert abs(expected["padded"] - expected["full"]).max() > 0.01, "the mask should matter"
@@ -80,7 +57,7 @@ def test_scores_are_those_of_the_layer_and_no_key_is_computed(kind: str, attenti
 
 
 def test_a_packed_row_goes_the_way_of_its_own_attention() -> None:
-    network = network_of("Bert", "sdpa")
+    network = network_of("Bert", "sdpa", spread=SPREAD)
     calls = calls_of_last_keys(network)
     assert keep_first_token_only(network) is not None
     assert attend_from_first_token_only(network) is not None
@@ -92,8 +69,8 @@ def test_a_packed_row_goes_the_way_of_its_own_attention() -> None:
 
 
 def test_a_decoder_and_a_projection_with_an_adapter_keep_their_own_attention() -> None:
-    decoder = network_of("Bert", "sdpa", is_decoder=True)
-    adapted = network_of("Bert", "sdpa")
+    decoder = network_of("Bert", "sdpa", is_decoder=True, spread=SPREAD)
+    adapted = network_of("Bert", "sdpa", spread=SPREAD)
     projection = adapted.base_model.encoder.layer[-1].attention.self
     projection.value = torch.nn.Sequential(projection.value)
     for network in (decoder, adapted):

@@ -12,41 +12,18 @@ import torch
 from bench import rerankers
 from bench.contract.request import CandidateList
 from bench.rerankers.local.first_token import (
-    PLAIN,
     attend_from_first_token_only,
     keep_first_token_only,
 )
 from bench.rerankers.local.rounded_products import KINDS, loading_dtype, round_large_products
 from tests.support import local_models, tiny_models
 from tests.support.agreement import BFLOAT16, close
+from tests.support.bert_networks import CLASSES, WORDS, network_of
 from tests.support.local_models import QUERY
 
-CLASSES = tuple(name.removesuffix("SelfAttention") for name in PLAIN)
-IDS = torch.randint(4, 60, (24, 9), generator=torch.Generator().manual_seed(0))
+SPREAD = 0.3
+IDS = torch.randint(4, WORDS, (24, 9), generator=torch.Generator().manual_seed(0))
 MASK = (torch.arange(9) < torch.arange(24)[:, None] % 6 + 4).long()
-
-
-def network_of(kind: str, attention: str, **sizes: Any) -> Any:
-    """Return a classifier of random weights with three layers."""
-    import transformers
-
-    config = getattr(transformers, f"{kind}Config")(
-        vocab_size=60,
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=48,
-        max_position_embeddings=16,
-        pad_token_id=0,
-        num_labels=1,
-        attn_implementation=attention,
-        **sizes,
-    )
-    torch.manual_seed(3)
-    network = getattr(transformers, f"{kind}ForSequenceClassification")(config).eval()
-    for weights in network.parameters():
-        torch.nn.init.normal_(weights, std=0.3)
-    return network
 
 
 def logits(network: Any) -> Any:
@@ -74,9 +51,9 @@ def formats_of(network: Any) -> dict[str, set[torch.dtype]]:
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("kind", CLASSES)
 def test_products_are_rounded_and_the_rest_is_not(kind: str, attention: str) -> None:
-    network = network_of(kind, attention)
+    network = network_of(kind, attention, spread=SPREAD)
     exact = logits(network)
-    wholly = logits(network_of(kind, attention).bfloat16())
+    wholly = logits(network_of(kind, attention, spread=SPREAD).bfloat16())
     assert keep_first_token_only(network) is not None
     assert attend_from_first_token_only(network) is not None
     assert round_large_products(network)
@@ -89,8 +66,8 @@ def test_products_are_rounded_and_the_rest_is_not(kind: str, attention: str) -> 
 
 def test_another_attention_is_left_alone() -> None:
     for network in (
-        network_of("DebertaV2", "eager"),
-        network_of("Bert", "sdpa", is_decoder=True),
+        network_of("DebertaV2", "eager", spread=SPREAD),
+        network_of("Bert", "sdpa", is_decoder=True, spread=SPREAD),
     ):
         assert not round_large_products(network)
         assert {weights.dtype for weights in network.parameters()} == {torch.float32}
