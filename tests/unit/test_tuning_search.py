@@ -41,7 +41,9 @@ def searched(ms: Mapping[str, float], later_ms: Mapping[str, float]) -> tuple[st
     ]
     stages = Written(ms, later_ms)
     winner = Search(cast(StageBench, stages), Limits(p95_ms=LIMIT), QUERIES).run(candidates)
-    return winner and winner.chain.first, stages
+    if winner is None:
+        return None, stages
+    return winner.chain.first, stages
 
 
 def test_what_better_ones_beat_is_asked_where_these_do_not_fit_after_all() -> None:
