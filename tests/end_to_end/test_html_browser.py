@@ -47,6 +47,14 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
+def page(browser: Any) -> Any:
+    """The one page that reports are opened in, one after another: each page of its own would be a
+    few processes.
+    """
+    return browser.new_page()
+
+
+@pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     content = Made(
         noise={"alpha": 1.0, "beta": 0.3, "gamma": 4.0},
@@ -65,35 +73,45 @@ def written(folder: Path, made: Made) -> Path:
 
 
 class Opened:
-    """A page opened from disk, everything that its console or a dialog said, and every address that
-    it asked for.
+    """A report opened from disk, everything that its console or a dialog said, and every address
+    that it asked for.
     """
 
-    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
+    def __init__(
+        self, page: Any, path: Path, *, width: int = 1280, height: int = 900, scheme: str = "light"
+    ) -> None:
+        self.page = page
         self.said: list[str] = []
         self.asked: list[str] = []
-        self.context = browser.new_context(
-            **{"viewport": {"width": 1280, "height": 900}, **options}
-        )
-        self.page = self.context.new_page()
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", self._dismiss)
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.goto(path.as_uri())
+        self._listeners: dict[str, Any] = {
+            "console": lambda message: self.said.append(message.text),
+            "pageerror": lambda error: self.said.append(str(error)),
+            "dialog": self._dismiss,
+            "request": lambda request: self.asked.append(request.url),
+        }
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=scheme)
+        page.goto(path.as_uri())
 
     def _dismiss(self, dialog: Any) -> None:
         self.said.append(f"dialog {dialog.message}")
         dialog.dismiss()
 
+    def close(self) -> None:
+        """Hear no more of the page, which the next report is opened in."""
+        for event, listener in self._listeners.items():
+            self.page.remove_listener(event, listener)
+
 
 @pytest.fixture
-def opened(browser: Any, report: Path) -> Iterator[Opened]:
-    found = Opened(browser, report)
+def opened(page: Any, report: Path) -> Iterator[Opened]:
+    found = Opened(page, report)
     yield found
+    found.close()
     assert found.said == []
     assert [url for url in found.asked if not url.startswith(("file:", "data:"))] == []
-    found.context.close()
 
 
 def column(page: Any, index: int, table: str = "table.main") -> list[str]:
@@ -175,18 +193,18 @@ def test_the_drill_down_searches_orders_and_shows_both_rankings(opened: Opened) 
     assert "no query matches" in drill.locator(".picker").inner_text()
 
 
-def test_a_run_without_texts_says_so_and_shows_ids(browser: Any, tmp_path: Path) -> None:
-    opened = Opened(browser, written(tmp_path, Made(noise={"a": 1.0}, queries=4, with_texts=False)))
+def test_a_run_without_texts_says_so_and_shows_ids(page: Any, tmp_path: Path) -> None:
+    opened = Opened(page, written(tmp_path, Made(noise={"a": 1.0}, queries=4, with_texts=False)))
     drill = opened.page.locator("#drill")
     assert "keeps no texts" in drill.inner_text()
     assert drill.locator(".detail h3").inner_text() in ("q0", "q1", "q2", "q3")
     assert drill.locator(".ranked .text").count() == 0
     assert opened.said == []
-    opened.context.close()
+    opened.close()
 
 
-def test_on_a_phone_one_ranking_shows_at_a_time(browser: Any, report: Path) -> None:
-    opened = Opened(browser, report, viewport={"width": 390, "height": 844})
+def test_on_a_phone_one_ranking_shows_at_a_time(page: Any, report: Path) -> None:
+    opened = Opened(page, report, width=390, height=844)
     drill = opened.page.locator("#drill")
     sides = drill.locator(".ranked")
     assert [side.is_visible() for side in sides.all()] == [False, True]
@@ -196,7 +214,7 @@ def test_on_a_phone_one_ranking_shows_at_a_time(browser: Any, report: Path) -> N
     drill.locator(".picker button").nth(2).click()
     assert [side.is_visible() for side in sides.all()] == [True, False], "the choice stays"
     assert opened.said == []
-    opened.context.close()
+    opened.close()
 
 
 def test_the_keyboard_reaches_everything(opened: Opened) -> None:
@@ -218,35 +236,30 @@ def test_the_keyboard_reaches_everything(opened: Opened) -> None:
 
 
 def test_without_scripts_tables_and_charts_stand(browser: Any, report: Path) -> None:
-    opened = Opened(browser, report, java_script_enabled=False)
-    page = opened.page
+    page = browser.new_page(java_script_enabled=False, viewport={"width": 1280, "height": 900})
+    page.goto(report.as_uri())
     assert page.locator("table.main tbody tr").count() == 8
     assert page.locator("svg.wide .point:visible").count() > 5
     assert page.get_by_text("needs JavaScript").is_visible()
     assert not page.locator("#drill").is_visible()
     page.get_by_text("Biggest wins and losses").click()
     assert page.locator("table.moved tbody tr").count() > 0
-    opened.context.close()
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_is_wider_than_the_screen(
-    browser: Any, report: Path, width: int, scheme: str
-) -> None:
-    opened = Opened(browser, report, viewport={"width": width, "height": 844}, color_scheme=scheme)
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
-    light = (
-        opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        == "rgb(255, 255, 255)"
-    )
+def test_nothing_is_wider_than_the_screen(page: Any, report: Path, width: int, scheme: str) -> None:
+    opened = Opened(page, report, width=width, height=844, scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert light == (scheme == "light")
-    assert opened.page.locator(f"svg.{'narrow' if width == 390 else 'wide'}").first.is_visible()
+    assert page.locator(f"svg.{'narrow' if width == 390 else 'wide'}").first.is_visible()
     assert opened.said == []
-    opened.context.close()
+    opened.close()
 
 
-def test_text_from_a_collection_runs_nothing(browser: Any, tmp_path: Path) -> None:
+def test_text_from_a_collection_runs_nothing(page: Any, tmp_path: Path) -> None:
     """Script tags, quotes, control characters and templates in every field that a run takes from
     outside.
     """
@@ -264,8 +277,7 @@ def test_text_from_a_collection_runs_nothing(browser: Any, tmp_path: Path) -> No
         failures={HOSTILE: {"q2": HOSTILE}},
         queries=8,
     )
-    opened = Opened(browser, written(tmp_path, content))
-    page = opened.page
+    opened = Opened(page, written(tmp_path, content))
     drill = page.locator("#drill")
     for label in drill.get_by_label("reranker").locator("option").all_inner_texts():
         drill.get_by_label("reranker").select_option(label=label)
@@ -279,7 +291,7 @@ def test_text_from_a_collection_runs_nothing(browser: Any, tmp_path: Path) -> No
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 2
     assert opened.said == []
-    opened.context.close()
+    opened.close()
 
 
 OVERPRINTED = """() => {
@@ -335,14 +347,14 @@ OVERPRINTED = """() => {
         "wide letters",
     ],
 )
-def test_labels_do_not_overprint(browser: Any, tmp_path: Path, made: Made) -> None:
+def test_labels_do_not_overprint(page: Any, tmp_path: Path, made: Made) -> None:
     path = written(tmp_path, made)
     for width in (390, 1280):
-        opened = Opened(browser, path, viewport={"width": width, "height": 844})
-        assert opened.page.locator("svg.chart text:visible").count() > 10
-        assert opened.page.evaluate(OVERPRINTED) == [], width
+        opened = Opened(page, path, width=width, height=844)
+        assert page.locator("svg.chart text:visible").count() > 10
+        assert page.evaluate(OVERPRINTED) == [], width
         assert opened.said == []
-        opened.context.close()
+        opened.close()
 
 
 ON_POINTS = """() => {
@@ -363,23 +375,21 @@ ON_POINTS = """() => {
 """Names of the first stage and the oracle that are on a point."""
 
 
-@pytest.mark.parametrize("width", [390, 1280])
 def test_where_there_is_no_room_to_gain_references_are_named_beyond_the_points(
-    browser: Any, tmp_path: Path, width: int
+    page: Any, tmp_path: Path
 ) -> None:
     content = Made(noise={"a": 0.001, "b": 0.001, "c": 2.5}, first_stage_noise=0.001, queries=30)
-    opened = Opened(browser, written(tmp_path, content), viewport={"width": width, "height": 844})
-    assert opened.page.evaluate(ON_POINTS) == []
-    headings = opened.page.locator("svg.chart text.reference:visible").all_text_contents()
-    assert len(headings) == 2
-    assert all("first-stage" in text and "oracle" in text for text in headings)
-    opened.context.close()
+    path = written(tmp_path, content)
+    for width in (390, 1280):
+        opened = Opened(page, path, width=width, height=844)
+        assert page.evaluate(ON_POINTS) == [], width
+        headings = page.locator("svg.chart text.reference:visible").all_text_contents()
+        assert len(headings) == 2
+        assert all("first-stage" in text and "oracle" in text for text in headings)
+        opened.close()
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_endless_words_and_odd_letters_widen_nothing(
-    browser: Any, tmp_path: Path, width: int
-) -> None:
+def test_endless_words_and_odd_letters_widen_nothing(page: Any, tmp_path: Path) -> None:
     odd = "x" * 100_000 + "\0\x1b[31m\u202eright to left\u202c\u2066 \ufeff" + "ש" * 300
     content = Made(
         noise={"a" * 120: 1.0, "b": 1.0},
@@ -390,15 +400,17 @@ def test_endless_words_and_odd_letters_widen_nothing(
         notes=[odd[-400:]],
         skipped={"gone": "y" * 400},
     )
-    opened = Opened(browser, written(tmp_path, content), viewport={"width": width, "height": 844})
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
-    assert opened.page.locator("#drill .ranked .text").count() > 0
-    assert opened.page.evaluate(OVERPRINTED) == []
-    assert opened.said == []
-    opened.context.close()
+    path = written(tmp_path, content)
+    for width in (390, 1280):
+        opened = Opened(page, path, width=width, height=844)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("#drill .ranked .text").count() > 0
+        assert page.evaluate(OVERPRINTED) == []
+        assert opened.said == []
+        opened.close()
 
 
-def test_a_run_of_which_nothing_is_done_still_has_a_page(browser: Any, tmp_path: Path) -> None:
+def test_a_run_of_which_nothing_is_done_still_has_a_page(page: Any, tmp_path: Path) -> None:
     trial = Trial(id="t", dataset="d", first_stage="bm25", reranker="gone", device="-", depth=10)
     info = made_report(tmp_path, Made(noise={"a": 1.0}, queries=2)).info
     info = info.model_copy(
@@ -408,8 +420,8 @@ def test_a_run_of_which_nothing_is_done_still_has_a_page(browser: Any, tmp_path:
     run = Run(tmp_path / "run")
     path = run.folder / "report.html"
     path.write_bytes(reports.html(run).encode())
-    opened = Opened(browser, path)
-    assert "no memory" in opened.page.locator("body").inner_text()
+    opened = Opened(page, path)
+    assert "no memory" in page.locator("body").inner_text()
     assert opened.said == []
     assert "failed: no memory" in reports.markdown(run)
-    opened.context.close()
+    opened.close()
