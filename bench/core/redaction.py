@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,24 +51,14 @@ def redacted(data: Any) -> Any:
     """Return plain data without its secrets: mappings and lists are gone through, texts by
     `redacted_text`.
     """
-    if isinstance(data, str):
-        return redacted_text(data)
-    if isinstance(data, Mapping):
-        return {name: _under(name, value) for name, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [redacted(value) for value in data]
-    return data
+    return _without(_known_secrets(), data)
 
 
 def redacted_text(text: str) -> str:
     """Return a text without the passwords of its addresses, without what looks like a key, and
     without the secrets that are known: those of the suites read here, and of the environment.
     """
-    for secret in _known_secrets():
-        text = text.replace(secret, HIDDEN)
-    text = _USER_INFO.sub(f"{HIDDEN}@", text)
-    text = _IN_QUERY.sub(rf"\g<1>{HIDDEN}", text)
-    return _SECRET_VALUE.sub(HIDDEN, text)
+    return _text_without(_known_secrets(), text)
 
 
 def keep_out(data: Any) -> None:
@@ -201,7 +191,25 @@ def _hides(name: Any, value: Any) -> bool:
     return any(not _PIECE.fullmatch(leaf) for leaf in _leaves(value))
 
 
-def _under(name: Any, value: Any) -> Any:
+def _without(secrets: Sequence[str], data: Any) -> Any:
+    if isinstance(data, str):
+        return _text_without(secrets, data)
+    if isinstance(data, Mapping):
+        return {name: _under(name, value, secrets) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_without(secrets, value) for value in data]
+    return data
+
+
+def _text_without(secrets: Sequence[str], text: str) -> str:
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    text = _USER_INFO.sub(f"{HIDDEN}@", text)
+    text = _IN_QUERY.sub(rf"\g<1>{HIDDEN}", text)
+    return _SECRET_VALUE.sub(HIDDEN, text)
+
+
+def _under(name: Any, value: Any, secrets: Sequence[str]) -> Any:
     if _hides(name, value):
         return HIDDEN
-    return redacted(value)
+    return _without(secrets, value)

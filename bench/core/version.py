@@ -17,15 +17,23 @@ def version() -> str:
 
 @cache
 def installed(distribution: str) -> str | None:
-    """Return the version of an installed package; None where it is not installed. It is that of the
-    first call: what is installed later is not what this process has loaded.
-    """
+    """Return the version of an installed package; None where it is not installed."""
     from importlib import metadata
 
     try:
-        return metadata.version(distribution)
+        return version_of(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+@cache
+def version_of(distribution: str) -> str:
+    """Return the version of an installed package. It is that of the first call: what is installed
+    later is not what this process has loaded. Raises PackageNotFoundError.
+    """
+    from importlib import metadata
+
+    return metadata.version(distribution)
 
 
 def _version_of_checkout() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+
+from bench.core.version import installed
 
 PACKAGES = (
     ("rerank-bench", ""),
@@ -44,12 +45,12 @@ def examine() -> Iterator[tuple[str, str]]:
 
 
 def _package(name: str, extra: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        if not extra:
-            return "not installed"
-        return f"not installed: pip install 'rerank-bench[{extra}]'"
+    version = installed(name)
+    if version is not None:
+        return version
+    if not extra:
+        return "not installed"
+    return f"not installed: pip install 'rerank-bench[{extra}]'"
 
 
 def _hub() -> str:

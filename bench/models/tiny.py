@@ -15,6 +15,7 @@ from typing import Any
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import RerankerError, Unavailable, nearest
 from bench.core.kept_folder import is_intact, keep
+from bench.core.version import version_of
 
 PREFIX = "tiny:"
 MAX_LENGTH = 512
@@ -79,12 +80,12 @@ def folder(spec: str) -> Path:
     Raises RerankerError for an unknown kind or a cache that cannot be written, Unavailable without
     the libraries.
     """
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib.metadata import PackageNotFoundError
 
     kind = known(spec)
     try:
         libraries = "-".join(
-            version(package) for package in ("transformers", "sentence-transformers")
+            version_of(package) for package in ("transformers", "sentence-transformers")
         )
     except PackageNotFoundError as error:
         raise Unavailable(

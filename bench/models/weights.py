@@ -19,6 +19,7 @@ from bench.contract.requirement import Package, Requirement
 from bench.core.digest import file_digest
 from bench.core.errors import RerankerError, Unavailable, nearest
 from bench.core.paths import expanded
+from bench.core.version import version_of
 from bench.models import hub, tiny
 
 PACKAGED = "packaged:"
@@ -285,9 +286,7 @@ def versions(*packages: str) -> dict[str, str]:
     """Return the versions of installed packages, without their build tags and without importing
     them.
     """
-    from importlib.metadata import version
-
-    return {package: version(package).partition("+")[0] for package in packages}
+    return {package: version_of(package).partition("+")[0] for package in packages}
 
 
 def require_weights(spec: str, folder: Path) -> None:

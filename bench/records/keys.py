@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from bench.contract.identity import Fields, Identity
 from bench.core.digest import short_digest
 from bench.core.options import Options, deciding
+from bench.core.version import version_of
 
 
 class Key(Options):
@@ -51,8 +52,6 @@ def quality_key(
     tie_rule: str,
 ) -> Key:
     """Same questions, same candidates, same texts, same yardstick."""
-    from importlib.metadata import version
-
     return make_key(
         {
             "dataset": dict(dataset),
@@ -61,7 +60,7 @@ def quality_key(
             "template": template,
             "measures": measures,
             "min_relevance": min_relevance,
-            "ir_measures": version("ir-measures"),
+            "ir_measures": version_of("ir-measures"),
             "tie_rule": tie_rule,
         }
     )

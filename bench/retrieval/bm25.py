@@ -11,7 +11,6 @@ import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,6 +19,7 @@ from bench.core.cache_dir import cache_dir
 from bench.core.errors import DataError
 from bench.core.note import Code, Note, Notes, note
 from bench.core.options import at_default, deciding, decision
+from bench.core.version import version_of
 from bench.core.words import unserved_script
 from bench.datasets.base import Dataset, content_hash
 from bench.retrieval.base import BaseFirstStage
@@ -180,6 +180,6 @@ class BM25(BaseFirstStage):
             "unicode": unicodedata.unidata_version,
             "document": dataset.template,
             "corpus_hash": dataset.identity.get("corpus_hash"),
-            "bm25s": version("bm25s"),
-            "PyStemmer": version("PyStemmer"),
+            "bm25s": version_of("bm25s"),
+            "PyStemmer": version_of("PyStemmer"),
         }
