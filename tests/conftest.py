@@ -192,9 +192,21 @@ def own_cache_and_no_keys(
 
 _LOADED: set[str] = set()
 """The modules that no test wrote: thousands, which are looked at once."""
+_newest: tuple[int, str] = (0, "")
+"""How many modules there are and the last of them, which a test that loads none leaves."""
 _FREEZE_AFTER = 200
 """New modules that are worth a look at all objects, which takes up to half a second."""
 _frozen_modules = 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen_objects_are_not_counted() -> Iterator[None]:
+    """A timed pass asks whether objects are frozen, and Python answers by walking all of them, a
+    million, which took as long as the pass.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "get_freeze_count", lambda: _frozen_modules)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -215,7 +227,10 @@ def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A module that a test writes is forgotten after it: the next test may write one of the same
     name.
     """
+    global _newest
     yield
+    if (len(sys.modules), next(reversed(sys.modules))) == _newest:
+        return
     folder = str(tmp_path_factory.getbasetemp())
     for name in sys.modules.keys() - _LOADED:
         module = sys.modules[name]
@@ -223,6 +238,7 @@ def own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             del sys.modules[name]
         else:
             _LOADED.add(name)
+    _newest = (len(sys.modules), next(reversed(sys.modules)))
 
 
 @pytest.fixture(scope="session")

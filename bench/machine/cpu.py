@@ -105,10 +105,11 @@ def _flags(info: str) -> list[str]:
 
 
 def _model(info: str) -> str | None:
+    if model := _field(info, "model name"):
+        return model
     # on ARM only lscpu knows the name
-    for text in (info, command("lscpu")):
-        if model := _field(text or "", "model name"):
-            return model
+    if model := _field(command("lscpu") or "", "model name"):
+        return model
     if sys.platform == "darwin":
         return command("sysctl", "-n", "machdep.cpu.brand_string")
     return platform.processor() or None

@@ -351,7 +351,8 @@ def _parts_of(file: pq.ParquetFile, only: Set[str] | None) -> Iterator[pa.Table]
     import pyarrow as pa
 
     if only is None:
-        for batch in file.iter_batches(STRETCH):
+        # a few rows are read before another thread has begun
+        for batch in file.iter_batches(STRETCH, use_threads=file.metadata.num_rows > PIECE):
             yield pa.Table.from_batches([batch])
         return
     for group in range(file.num_row_groups):

@@ -39,7 +39,7 @@ def run(out: Path, *rerankers: Any, **more: Any) -> Run:
     suite = {
         "name": "planted",
         "datasets": ["embedded:everyday"],
-        "depth": 20,
+        "depth": 10,
         "latency": None,
         "chunk_pairs": 4096,
         **more,

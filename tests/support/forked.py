@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -91,6 +92,7 @@ def _run(arguments: list[str], folder: str, environment: dict[str, str], errors:
     """
     from bench.cli.main import main
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup lets children ignore it
     os.fsync = _without_waiting
     style.image = _without_pixels
     os.chdir(folder)

@@ -8,6 +8,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -63,9 +64,21 @@ the package itself.
 """
 FAMILY = 25
 """Files that one family of rerankers may have: more of them are two families."""
-MODULES = structure.modules()
-FILES = structure.file_graph(MODULES)
-ROOMS = structure.room_graph(FILES)
+
+
+@cache
+def modules() -> dict[str, structure.Module]:
+    return structure.modules()
+
+
+@cache
+def files() -> structure.Graph:
+    return structure.file_graph(modules())
+
+
+@cache
+def rooms() -> structure.Graph:
+    return structure.room_graph(files())
 
 
 def floor(room: str) -> int:
@@ -73,7 +86,7 @@ def floor(room: str) -> int:
 
 
 def test_every_room_has_a_floor() -> None:
-    assert set(ROOMS) == set().union(*FLOORS)
+    assert set(rooms()) == set().union(*FLOORS)
     assert len(FLOORS) <= 13
 
 
@@ -83,7 +96,7 @@ def test_imports_point_down_only() -> None:
     """
     wrong = [
         f"{module} imports {target}"
-        for module, targets in FILES.items()
+        for module, targets in files().items()
         for target in sorted(targets)
         if structure.room_of(module) != structure.room_of(target)
         and floor(structure.room_of(target)) >= floor(structure.room_of(module))
@@ -92,8 +105,8 @@ def test_imports_point_down_only() -> None:
 
 
 def test_no_import_circle() -> None:
-    assert structure.circles(FILES) == []
-    assert structure.circles(ROOMS) == []
+    assert structure.circles(files()) == []
+    assert structure.circles(rooms()) == []
 
 
 def test_a_circle_would_be_seen() -> None:
@@ -132,7 +145,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, ast.stmt]]:
 
 def test_nothing_heavy_is_imported_at_the_top_of_a_module() -> None:
     wrong = []
-    for module in MODULES.values():
+    for module in modules().values():
         for node in module.tree.body:
             if not _type_checking(node):
                 wrong += [

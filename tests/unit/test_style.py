@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,15 @@ def sources(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def problems(paths: list[Path]) -> str:
     lines: list[str] = []
     for path in paths:
-        name = path.relative_to(ROOT)
-        lines += map(str, structure.problems(name, ast.parse(path.read_text(encoding="utf-8"))))
+        lines += map(str, structure.problems(path.relative_to(ROOT), tree(path)))
     return "\n".join(lines)
 
 
@@ -52,7 +57,8 @@ def test_programs_next_to_the_package_are_clean(folder: str) -> None:
 def test_conditional_expressions_become_fewer() -> None:
     modules = structure.modules(ROOT).values()
     lines = sum(len(module.lines) for module in modules)
-    density = structure.conditionals_per_thousand([module.tree for module in modules], lines)
+    trees = [tree(module.path) for module in modules]
+    density = structure.conditionals_per_thousand(trees, lines)
     assert density <= CONDITIONALS, "write an if, with an early return, in place of x if y else z"
 
 
