@@ -75,7 +75,9 @@ run_argument = click.argument("run", metavar="RUN", type=RUN)
 device_option = click.option(
     "--device", help="auto, cpu, cuda, cuda:N or mps, in place of the suite's own devices."
 )
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress bars.")
+quiet_option = click.option(
+    "--quiet", "-q", is_flag=True, help="No progress bars: only what a run waits for."
+)
 
 
 def form_option(*forms: str, help: str | None = None) -> Callable[[Command], Command]:

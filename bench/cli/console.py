@@ -24,11 +24,11 @@ def open_console(stderr: bool = False) -> Console:
 
 
 def open_observer(*, quiet: bool = False) -> Observer:
-    """Return who shows progress: on standard error, or nowhere."""
-    from bench.core.progress import Observer
-    from bench.reports.progress import TerminalObserver
+    """Return who shows progress on standard error; quiet, what the work waits for alone."""
+    from bench.reports.progress import QuietObserver, TerminalObserver
 
-    return Observer() if quiet else TerminalObserver(open_console(stderr=True))
+    console = open_console(stderr=True)
+    return QuietObserver(console) if quiet else TerminalObserver(console)
 
 
 def command_line() -> str:

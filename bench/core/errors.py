@@ -6,6 +6,7 @@ BenchError               one or two plain lines, exit code 2
 |-- RecordError          a run folder that cannot be read
 |-- CalibrationError     scores that cannot be calibrated, a calibration file that cannot be used
 |-- IncomparableError    records that answer different questions, exit code 3
+|-- ExecutorError        there is no room for the work where it is to be done: the run ends
 |-- RerankerError        a reranker gave unusable scores or cannot run as configured
 `-- Unavailable          a package, weight, key or device that is not here; an optional row is
                          skipped
@@ -67,6 +68,10 @@ class IncomparableError(BenchError):
     """
 
     exit_code = 3
+
+
+class ExecutorError(BenchError):
+    """The place where work is to be done has no room for it: it ends the run, and no row alone."""
 
 
 class RerankerError(BenchError):

@@ -32,6 +32,10 @@ class Observer:
     def note(self, text: str) -> None:
         """Take one line that the user should see once."""
 
+    def waits(self, text: str) -> None:
+        """Take one line about what the work waits for, or that it has what it waited for."""
+        self.note(text)
+
 
 _WATCHER: ContextVar[Observer | None] = ContextVar("watcher", default=None)
 

@@ -23,6 +23,16 @@ def print_nothing(text: str) -> None:
     """Where no stage is at work, a value has no place."""
 
 
+class QuietObserver(Observer):
+    """No progress: a line alone about what the work waits for, which may take minutes."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def waits(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class TerminalObserver(Observer):
     """Progress bars with the time left where there is a terminal; one line per finished stage where
     there is none.

@@ -11,7 +11,7 @@ from bench.contract.request import NO_REASON
 from bench.contract.scored import Scored
 from bench.contract.trial import Trial
 from bench.core.counting import counted
-from bench.core.errors import BenchError, RerankerError
+from bench.core.errors import BenchError, ExecutorError, RerankerError
 from bench.core.note import Note
 from bench.core.outsiders import outsiders_code
 from bench.core.progress import Observer
@@ -94,6 +94,8 @@ class GroupRun:
         try:
             with outsiders_code():
                 retrieved = retrieve(self.suite, self.group, self.observer, self.executor.encoder())
+        except ExecutorError:
+            raise
         except BenchError as error:
             self._fail_all(error)
             return

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Mapping
 
 from bench.core.atomic import write_atomically
-from bench.core.errors import BenchError, Unavailable
+from bench.core.errors import BenchError, ExecutorError, Unavailable
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.printable import LONGEST_REASON, shortened
 from bench.core.progress import Observer
@@ -27,12 +27,14 @@ class Guard:
 
     def run(self, run: TrialRun, work: Callable[[], None]) -> None:
         """Do the work of a trial. Where it fails, its status says so, and its traceback is next to
-        the records.
+        the records. Raises ExecutorError: no other trial has room, either.
         """
         planned = run.planned
         try:
             with outsiders_code():
                 work()
+        except ExecutorError:
+            raise
         except Unavailable as error:
             planned.end("skipped" if planned.optional else "failed", error.reason)
         except BenchError as error:

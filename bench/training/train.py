@@ -11,7 +11,7 @@ import yaml
 from bench import rerankers
 from bench.core.atomic import clear_remains, write_atomically
 from bench.core.errors import RerankerError, Unavailable
-from bench.core.progress import Observer
+from bench.core.progress import Observer, watching
 from bench.core.redaction import redacted
 from bench.machine.fingerprint import resolve_device
 from bench.scoring import executors
@@ -117,7 +117,8 @@ def train(
     it cannot be trained, or has no values on the test queries. Another process that trains into
     `out` is waited for: what is compared is what was trained.
     """
-    with alone_in(out):
+    observer = observer or Observer()
+    with alone_in(out), watching(observer):
         for place in (out, out / MODEL):
             clear_remains(place)
         return _train(recipe, out, device, fresh, observer, command, on)
@@ -128,11 +129,10 @@ def _train(
     out: Path,
     device: str | None,
     fresh: bool,
-    observer: Observer | None,
+    watch: Observer,
     command: str,
     on: str | None,
 ) -> Trained:
-    watch = observer or Observer()
     executor = HERE if on is None else executors.named(on)
     executor.check()
     comparing = Comparing(out, device, watch, fresh=fresh, command=command, on=on)

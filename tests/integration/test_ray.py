@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from bench import datasets, rerankers, retrieval
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList
 from bench.contract.scored import Scored
-from bench.core.errors import RerankerError
+from bench.core.errors import ExecutorError, RerankerError
 from bench.core.note import Code
 from bench.core.outsiders import OutsiderError
 from bench.retrieval.vectors import CHUNK
@@ -71,6 +72,13 @@ class Elsewhere(HashReranker):
         return {"backend": "fake", "process": os.getpid()}
 """
 """A reranker of a user, whose module imports another one next to it."""
+
+
+class Other:
+    """Somebody else's work on the cluster."""
+
+    def work(self) -> int:
+        return 1
 
 
 class Simulated:
@@ -154,16 +162,28 @@ def write_collection(folder: Path) -> None:
     (folder / "qrels.txt").write_text("".join(f"q{i} 0 d1 1\n" for i in range(9)))
 
 
-def write_suite(folder: Path, entry: dict[str, Any], **more: Any) -> None:
+def write_suite(folder: Path, *entries: dict[str, Any], **more: Any) -> None:
     suite = {
         "name": "on-actors",
         "datasets": [f"files:{folder}"],
-        "rerankers": [entry],
+        "rerankers": list(entries),
         "devices": ["cpu"],
         "chunk_pairs": 9,
         **more,
     }
     (folder / "suite.yaml").write_text(yaml.safe_dump(suite))
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Return a command at work in a folder, with a cache of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=folder,
+        env={**os.environ, "RERANK_BENCH_CACHE": str(folder / "cache")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def scored(
@@ -248,10 +268,55 @@ def test_code_that_raises_on_an_actor_reads_as_if_it_had_raised_here(executor: E
     assert "raise RuntimeError(self.options.crash)" in str(error.value.cause)
 
 
-def test_a_cluster_without_room_is_an_error_in_bounded_time(cluster: Simulated) -> None:
+def test_a_cluster_that_has_no_machine_so_large_is_an_error_that_names_the_key(
+    cluster: Simulated,
+) -> None:
     options = {"address": cluster.address, "workers": 1, "cpus": 64, "patience": 0.5}
-    with pytest.raises(RerankerError, match=r"no room for an actor within 0\.5 s; .* 2 CPUs"):
-        scored(FAKE, {}, requests(2), executors.build("ray", options))
+    words = r"cpus: 64.* no autoscaler .* had at most 1 CPU\. Low"
+    with (
+        closing(executors.build("ray", options)) as small,
+        pytest.raises(ExecutorError, match=words),
+    ):
+        scored(FAKE, {}, requests(2), small)
+
+
+@pytest.mark.slow
+def test_a_run_without_room_on_any_machine_ends_with_one_line(
+    own: str, cluster: Simulated, tmp_path: Path
+) -> None:
+    write_collection(tmp_path)
+    actors = {"address": cluster.address, "cpus": 64, "patience": 1}
+    entries = [{own: {"name": name, "folder": str(tmp_path)}} for name in ("own", "other")]
+    write_suite(tmp_path, *entries, executor={"ray": actors}, latency=None)
+    process = started(tmp_path, "run", "suite.yaml", "--quiet")
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.startswith("rerank-bench: no machine of the cluster has room for an actor of ")
+    assert errors.count("\n") == 1, "the rows to come have no room, either"
+
+
+@pytest.mark.slow
+def test_a_quiet_run_says_that_it_waits_for_room_and_when_it_has_it(
+    own: str, executor: Executor, cluster: Simulated, tmp_path: Path
+) -> None:
+    scored(FAKE, {}, requests(2), executor)
+    ray: Any = importlib.import_module("ray")
+    others = [ray.remote(Other).options(num_cpus=1).remote() for _ in range(2)]
+    ray.get([other.work.remote() for other in others])
+    write_collection(tmp_path)
+    write_suite(tmp_path, {own: {"name": "own", "folder": str(tmp_path)}}, latency=None)
+    process = started(tmp_path, "run", "suite.yaml", "--quiet", "--on", cluster.address)
+    assert process.stderr is not None
+    waits = process.stderr.readline()
+    for other in others:
+        ray.kill(other)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert waits == (
+        "ray: no actor has a place: each takes 1 CPU, and the cluster has 2 CPUs on 2 machines, "
+        "of which 0 CPUs are free. Waiting, at most 600 s (patience)\n"
+    )
+    assert "a place, after" in errors
 
 
 @pytest.mark.slow
@@ -303,14 +368,7 @@ def test_ctrl_c_of_a_run_ends_its_actors_and_keeps_what_was_scored(
     write_collection(tmp_path)
     entry = {own: {"name": "own", "folder": str(tmp_path), "delay_ms": 400}}
     write_suite(tmp_path, entry, latency=None)
-    arguments = ["run", "suite.yaml", "--quiet", "--on", cluster.address]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench", *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "RERANK_BENCH_CACHE": str(tmp_path / "cache")},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = started(tmp_path, "run", "suite.yaml", "--quiet", "--on", cluster.address)
     assert wait_for(lambda: bool(list(tmp_path.glob("cache/scores/*/*.npz"))))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

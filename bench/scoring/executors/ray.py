@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
@@ -23,6 +23,7 @@ from bench.core.counting import counted
 from bench.core.errors import RerankerError
 from bench.core.note import Code, Note, note
 from bench.core.options import option
+from bench.core.progress import watcher
 from bench.core.redaction import redacted
 from bench.core.version import version
 from bench.machine.fingerprint import usable_cores
@@ -32,6 +33,7 @@ from bench.scoring.executors.base import ByRecipe, ExecutorOptions
 from bench.scoring.executors.ray_actor import Actor, ScoringActor
 from bench.scoring.executors.ray_encoding import EncodingActor, encoded_texts
 from bench.scoring.executors.ray_pool import Pool, Reply, Task
+from bench.scoring.executors.ray_room import Place, Room, Wait, machines_of
 from bench.scoring.executors.ray_session import Session
 from bench.scoring.executors.sources import sources_of
 from bench.scoring.job import Answer, Job
@@ -62,8 +64,8 @@ class RayOptions(ExecutorOptions):
         None,
         decides="nothing",
         ge=1,
-        description="CPU threads of each actor; half of the smallest machine's cores, at most 4, "
-        "when absent",
+        description="CPU threads of each actor; half of the smallest machine's cores, on cuda its "
+        "cores per GPU, at most 4, when absent",
     )
     cpus: float | None = option(
         None,
@@ -156,35 +158,26 @@ class Ray(ByRecipe):
         def start() -> Any:
             return kind.remote(line, work.kind.__module__, sources, place.threads)
 
-        patience = self.options.patience
-        with Pool[Any](ray, start, work.admit, place.workers, patience) as pool:
+        is_own = self._session.is_own
+        room = Room(ray, place, self.options.patience, is_own=is_own)
+        wait = Wait(room, watcher().waits)
+        with Pool[Any](ray, start, work.admit, place.workers, wait) as pool:
             yield from pool.replies(chain([first], tasks))
 
     def _place(self, ray: Any, device: str) -> Place:
         """Return what each actor takes of the cluster, and how many there is room for."""
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        cores = [machine.get("CPU", 0) for machine in machines]
-        threads = self.options.threads or default_threads(int(min(filter(None, cores), default=1)))
-        cpus = float(threads) if self.options.cpus is None else self.options.cpus
+        machines = machines_of(ray)
         gpus = 0.0
-        rooms = [int(count // cpus) if cpus else 1 for count in cores]
         if device.startswith("cuda"):
             # the one that an actor sees has the number 0 there
             device = "cuda"
             gpus = self.options.gpus
-            rooms = [int(machine.get("GPU", 0) // gpus) for machine in machines]
-        return Place(device, threads, cpus, gpus, self.options.workers or max(1, sum(rooms)))
-
-
-@dataclass(frozen=True)
-class Place:
-    """What an actor takes, and how many of them there are at most."""
-
-    device: str
-    threads: int
-    cpus: float
-    gpus: float
-    workers: int
+        threads = self.options.threads or threads_for(machines, gpus)
+        place = Place(device, threads, float(threads), gpus, cpus_key="threads")
+        if self.options.cpus is not None:
+            place = replace(place, cpus=self.options.cpus, cpus_key="cpus")
+        rooms = sum(map(place.rooms, machines))
+        return replace(place, workers=self.options.workers or max(1, rooms))
 
 
 class Work:
@@ -229,6 +222,21 @@ class Work:
 def default_threads(cores: int) -> int:
     """Return the threads of an actor on a machine with these cores: two actors have room."""
     return max(1, min(THREADS, cores // 2))
+
+
+def threads_for(machines: Sequence[Mapping[str, float]], gpus: float) -> int:
+    """Return the threads of an actor with which the smallest machine has room for two, or for one
+    per share of its GPUs where an actor takes `gpus`.
+    """
+    if not gpus:
+        cores = [machine["CPU"] for machine in machines if machine.get("CPU")]
+        return default_threads(int(min(cores, default=1)))
+    shares = [
+        machine.get("CPU", 0) * gpus / machine["GPU"]
+        for machine in machines
+        if machine.get("GPU", 0) >= gpus
+    ]
+    return max(1, min(THREADS, int(min(shares, default=1))))
 
 
 def _answer(job: Job, reply: Reply) -> Answer:

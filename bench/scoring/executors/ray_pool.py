@@ -7,7 +7,6 @@ takes tasks along that had been queued on it.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from bench.core.errors import RerankerError, first_line
 from bench.core.fresh_python import last_line
 from bench.core.printable import one_line, shortened
 from bench.core.redaction import redacted_text
+from bench.scoring.executors.ray_room import Wait
 
 Item = TypeVar("Item")
 ENDINGS = 3
@@ -66,19 +66,17 @@ class Pool(Generic[Item]):
         start: Callable[[], Any],
         admit: Callable[[Any], None],
         limit: int,
-        patience: float,
+        wait: Wait,
     ) -> None:
         self._ray = ray
         self._start = start
         self._admit = admit
         self._limit = limit
-        self._patience = patience
+        self._wait = wait
         self._seats: list[Seat[Item]] = []
         self._waiting: deque[Task[Item]] = deque()
         self._supply: Iterator[Task[Item]] = iter(())
         self._ended_loading = 0
-        self._had_room = time.monotonic()
-        """When an actor last had a place."""
 
     def __enter__(self) -> Pool[Item]:
         return self
@@ -93,11 +91,10 @@ class Pool(Generic[Item]):
         self._seats.clear()
 
     def replies(self, tasks: Iterator[Task[Item]]) -> Generator[tuple[Item, Reply]]:
-        """Yield each item with its reply, in the order in which they come. Raises RerankerError
-        where no actor can be started.
+        """Yield each item with its reply, in the order in which they come. Raises ExecutorError
+        where no actor has a place, RerankerError where none can load.
         """
         self._supply = tasks
-        self._had_room = time.monotonic()
         while self._hand_out():
             for seat in self._ready():
                 task, reply = self._settled(seat)
@@ -146,27 +143,15 @@ class Pool(Generic[Item]):
 
     def _ready(self) -> list[Seat[Item]]:
         """Return the actors that have answered or are lost, after a wait of bounded length."""
-        is_placed = any(seat.state != "waiting" for seat in self._seats)
-        if is_placed:
-            self._had_room = time.monotonic()
+        placed = sum(seat.state != "waiting" for seat in self._seats)
+        self._wait.look(placed, len(self._seats))
         by_reference = {seat.reference: seat for seat in self._seats if seat.state != "free"}
         references = list(by_reference)
         ready, _ = self._ray.wait(references, num_returns=1, timeout=POLL_SECONDS)
         if ready:
             # those that are ready by now, too
             ready, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
-        elif not is_placed:
-            self._require_room()
         return [by_reference[reference] for reference in ready]
-
-    def _require_room(self) -> None:
-        if time.monotonic() - self._had_room < self._patience:
-            return
-        resources = self._ray.cluster_resources()
-        room = f"{resources.get('CPU', 0):g} CPUs and {resources.get('GPU', 0):g} GPUs"
-        raise RerankerError(
-            f"the cluster had no room for an actor within {self._patience:g} s; all of it is {room}"
-        )
 
     def _settled(self, seat: Seat[Item]) -> tuple[Task[Item] | None, Reply | None]:
         """Take what a seat waited for; return the task that it ended, and the reply."""

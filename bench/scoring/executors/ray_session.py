@@ -59,6 +59,11 @@ class Session:
         self._left = ExitStack()
         """What is set back and removed at the end."""
 
+    @property
+    def is_own(self) -> bool:
+        """Whether Ray was started here, for this process alone."""
+        return self._is_ours and self._address is None
+
     def check(self) -> None:
         """Raise Unavailable where Ray is not installed, or no cluster answers at the address."""
         if find_spec("ray") is None:
