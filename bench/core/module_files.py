@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 
 from bench.core.digest import file_digest
 
@@ -43,8 +44,9 @@ def module_files(module: str) -> list[Path]:
         place = folder
         own = sorted(origin.parent.rglob("*.py")) if is_package else [origin]
         files |= dict.fromkeys(own)
+        others = frozenset(module.name for module in iter_modules([str(folder)])) - seen
         for file in own:
-            names += _imported(file)
+            names += _imported(file, others)
     return list(files)
 
 
@@ -59,21 +61,27 @@ def _origin(name: str) -> Path | None:
     return Path(spec.origin)
 
 
-def _imported(file: Path) -> frozenset[str]:
-    """Return the top-level names that a Python file imports."""
+def _imported(file: Path, modules: frozenset[str]) -> frozenset[str]:
+    """Return the top-level names that a Python file imports; none where it imports none of
+    `modules`.
+    """
     try:
-        return _imported_by(file, file_digest(file))
+        return _imported_by(file, file_digest(file), modules)
     except (OSError, SyntaxError, ValueError):
         return frozenset()
 
 
 @lru_cache(maxsize=4096)
-def _imported_by(file: Path, digest: str) -> frozenset[str]:
-    """Return the same, worked out once per process for each content of a file: a package may have
-    hundreds.
+def _imported_by(file: Path, digest: str, modules: frozenset[str]) -> frozenset[str]:
+    """Return the same, worked out once per process for each content of a file. A package may have
+    hundreds, which take seconds to parse: most name no module that is in question.
     """
+    source = file.read_bytes()
+    # letters outside of ASCII may be written in several ways
+    if not any(name.encode() in source or not name.isascii() for name in modules):
+        return frozenset()
     names: set[str] = set()
-    for node in _statements(ast.parse(file.read_bytes())):
+    for node in _statements(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
