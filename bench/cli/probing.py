@@ -21,7 +21,6 @@ from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
     from bench.probes.suite import Sizes
-    from bench.reports.document import Document
     from bench.reports.probed import Probes
     from bench.suite.suite import Suite
 
@@ -72,7 +71,8 @@ def probe(
     negation, injected orders and more (docs/probes.md).
 
     Models are asked, never the score cache: see --estimate for a hosted one. Exits 0 stable, 1 some
-    probe accuses, 2 bad input, a probe that could not be asked, or a reranker that none fits.
+    probe accuses, 2 bad input, a dataset that could not be loaded (the others go on), a probe that
+    could not be asked, or a reranker that none fits.
     """
     from bench.probes.suite import Sizes, check_names, names_a_suite, suite_named
     from bench.reports import probed
@@ -83,11 +83,10 @@ def probe(
         raise BenchError("--option is of a reranker: a suite holds the options of its stages")
     suite = suite_named(target, options_of(options))
     if estimate:
-        echo(_costs(suite, sizes, names, reranker, device), form)
-        return 0
+        return _estimate(suite, sizes, names, reranker, device, form)
     observer = open_observer(quiet=quiet)
     probes = probed.probed(suite, sizes, names, reranker, device, out, observer)
-    echo(probed.document(probes, probes.skipped), form)
+    echo(probes.document(), form)
     if form == "table":
         for path in probes.paths:
             click.echo(f"probes  {path}")
@@ -99,11 +98,16 @@ def probe(
     return _exit_code(probes)
 
 
-def _costs(
-    suite: Suite, sizes: Sizes, names: tuple[str, ...], reranker: str | None, device: str | None
-) -> Document:
-    """Return what the probes would take, as a document."""
-    from bench.probes.suite import Cost, Skipped, cost, rows
+def _estimate(
+    suite: Suite,
+    sizes: Sizes,
+    names: tuple[str, ...],
+    reranker: str | None,
+    device: str | None,
+    form: str,
+) -> int:
+    """Print what the probes would take. Returns the exit code."""
+    from bench.probes.suite import Cost, Failed, Skipped, cost, rows
     from bench.reports import probed
 
     costs: list[Cost] = []
@@ -113,7 +117,10 @@ def _costs(
             skipped.append(row)
         else:
             costs.append(cost(row, sizes, names))
-    return probed.costs(costs, skipped)
+    echo(probed.costs(costs, skipped), form)
+    if any(isinstance(row, Failed) for row in skipped):
+        return BenchError.exit_code
+    return 0
 
 
 def _exit_code(probes: Probes) -> int:

@@ -125,7 +125,7 @@ def serve(
     from bench.serving import hosted
     from bench.serving.hosted_pipeline import described_suite, of_suite
     from bench.serving.limits import Limits
-    from bench.serving.server import CHAT_PATHS, PAGES, RERANK_PATHS, SEARCH_PATHS, RerankServer
+    from bench.serving.server import RerankServer
 
     limits = Limits(
         body_bytes=max_body, documents=max_documents, characters=max_characters, tokens=max_tokens
@@ -167,14 +167,8 @@ def serve(
         _load(model, stopped)
         server.start()
         click.echo(f"serving {model.names[0]} ({_loaded(model.describe())}) at {server.url}")
-        if len(model.names) > 1:
-            click.echo(f"also called {', '.join(model.names[1:])}")
-        posts: tuple[str, ...] = RERANK_PATHS
-        if model.searches:
-            posts = (*SEARCH_PATHS, *posts)
-        if model.talks:
-            posts = (*posts, *CHAT_PATHS)
-        click.echo(f"POST {', '.join(posts)}; GET {', '.join(PAGES)}; stop with Ctrl-C")
+        for line in announced(model):
+            click.echo(line)
         if host not in LOCAL:
             click.echo("note: whoever reaches this address may use it; there are no keys", err=True)
         # In turns, since no signal ends a wait on Windows.
@@ -189,6 +183,24 @@ def serve(
     if not is_idle:
         click.echo("a request was still at work; it is left unanswered", err=True)
         _leave(0)
+
+
+def announced(model: Hosted) -> Iterator[str]:
+    """Yield what a server answers, by which names and at which paths, and why not at others."""
+    from bench.serving.server import CHAT_PATHS, PAGES, RERANK_PATHS, SEARCH_PATHS
+
+    if len(model.names) > 1:
+        yield f"also called {', '.join(model.names[1:])}"
+    posts: list[str] = []
+    if model.searches:
+        posts += SEARCH_PATHS
+    if not model.why_not_documents:
+        posts += RERANK_PATHS
+    if model.talks:
+        posts += CHAT_PATHS
+    yield f"POST {', '.join(posts)}; GET {', '.join(PAGES)}; stop with Ctrl-C"
+    if model.why_not_documents:
+        yield f"no POST {RERANK_PATHS[0]}: {model.why_not_documents}"
 
 
 def _scale(scale: Scale | None, calibration: Path | None) -> Scale:

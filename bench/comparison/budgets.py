@@ -15,6 +15,8 @@ from typing import Literal
 
 from bench.contract.trial import System, Trial
 from bench.core.errors import BenchError, RecordError, nearest
+from bench.latency.sample import Condition
+from bench.latency.scenarios import one_query_at
 from bench.latency.summary import needed
 from bench.quality import statistics
 from bench.records import baselines
@@ -75,7 +77,8 @@ class Choice:
     fit of networks without weights, whose quality nobody knows: never a choice. `unlimited` has the
     highest quality of all, `between` the highest of interpolated points, where it fits and would
     beat the best. `untimed` are the rerankers of the group that have no time, and `disturbances`
-    what else the machine did during the timing, as in a record.
+    what else the machine did during the timing, as in a record. `search_ms` is the p50 of the first
+    stage alone, None where it was not timed.
     """
 
     dataset: str
@@ -97,6 +100,7 @@ class Choice:
     timed_depths: tuple[int, ...]
     untimed: tuple[Row, ...] = ()
     disturbances: tuple[str, ...] = ()
+    search_ms: float | None = None
 
     def __repr__(self) -> str:
         where = f"{self.measure} within {self.limits} on {self.dataset}, {self.first_stage}"
@@ -246,6 +250,7 @@ def _choose(
         timed_depths=tuple(sorted({point.depth for point in points})),
         untimed=_untimed(run, group),
         disturbances=_disturbances(run, points),
+        search_ms=_search_ms(run, group),
     )
 
 
@@ -271,6 +276,15 @@ def _untimed(run: Run, group: tuple[str, str]) -> tuple[Row, ...]:
 def _disturbances(run: Run, points: Sequence[Point]) -> tuple[str, ...]:
     timed = {point.trial.id for point in points}
     return tuple(disturbances_of(row for row in run.rows if row.trial.id in timed))
+
+
+def _search_ms(run: Run, group: tuple[str, str]) -> float | None:
+    condition = Condition(one_query_at(remote=False))
+    for trial_id, record in run.records.items():
+        if record.trial.is_first_stage and _place(record.trial) == group:
+            summary = run.summaries.get((trial_id, condition))
+            return None if summary is None else summary.p50_ms
+    return None
 
 
 def _limits(p50_ms: float | None, p95_ms: float | None) -> Limits:

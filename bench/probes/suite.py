@@ -13,6 +13,7 @@ from bench.contract.request import Usage, cut
 from bench.contract.stage import Reranker
 from bench.core.errors import BenchError, SuiteError, nearest
 from bench.core.options import as_mapping
+from bench.core.outsiders import outsiders_code
 from bench.core.progress import Observer
 from bench.core.version import version
 from bench.probes import PROBES, SECOND_CALL
@@ -26,7 +27,7 @@ from bench.records.probe_file import ProbeFile
 from bench.records.writer import now
 from bench.runner.forecast import Tokens, bill
 from bench.runner.retrieve import Retrieved, retrieve
-from bench.suite.planning import Planned, plan
+from bench.suite.planning import Group, Planned, plan
 from bench.suite.suite import Suite, load, shipped
 
 if TYPE_CHECKING:
@@ -55,11 +56,8 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Failed:
-    """A row that could not be probed, and why."""
-
-    reranker: str
-    reason: str
+class Failed(Skipped):
+    """A row that could not be probed, or of a dataset and first stage those that could not."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +142,9 @@ def rows(
     absent: bool = False,
     observer: Observer | None = None,
 ) -> Iterator[ProbeRow | Skipped]:
-    """Yield the rerankers of a suite with their lists, and those that are not probed. With `absent`
-    those that cannot run here have lists, too. Raises BenchError where there is none of the name
-    `only`.
+    """Yield the rerankers of a suite with their lists, and those that are not probed; in the place
+    of those over a dataset and first stage that cannot be loaded, why. With `absent` those that
+    cannot run here have lists, too. Raises BenchError where there is none of the name `only`.
     """
     observer = observer or Observer()
     groups = plan(suite, device, lenient=True)
@@ -170,12 +168,24 @@ def rows(
             else:
                 chosen.append(planned)
         if chosen:
-            retrieved = retrieve(suite, group, observer)
-            if retrieved.dataset.is_unjudged:
-                raise BenchError(f"{retrieved.dataset.id}: {UNJUDGED}")
+            try:
+                retrieved = _retrieved(suite, group, observer)
+            except BenchError as error:
+                trial = chosen[0].trial
+                yield Failed(f"{trial.dataset}, {trial.first_stage}", str(error))
+                continue
             queries = probed_queries(retrieved, sizes)
             for planned in chosen:
                 yield ProbeRow(planned, suite, queries, retrieved, _why_absent(planned))
+
+
+def _retrieved(suite: Suite, group: Group, observer: Observer) -> Retrieved:
+    """Return the lists of a dataset and first stage. Raises BenchError for all that stops them."""
+    with outsiders_code():
+        retrieved = retrieve(suite, group, observer)
+    if retrieved.dataset.is_unjudged:
+        raise BenchError(f"{retrieved.dataset.id}: {UNJUDGED}")
+    return retrieved
 
 
 def _why_absent(planned: Planned) -> str:
@@ -268,7 +278,7 @@ def probed_rows(
     only: str | None = None,
     device: str | None = None,
     observer: Observer | None = None,
-) -> Iterator[ProbeFile | Skipped | Failed]:
+) -> Iterator[ProbeFile | Skipped]:
     """Yield the probes of each reranker of a suite as soon as they are there, or why it has none.
     Raises BenchError where there is none of the name `only`.
     """

@@ -134,17 +134,18 @@ def find(
 
 
 def _newest(paths: Iterable[Path], on_unfinished: Callable[[str], None] | None) -> Run | None:
-    """Return the newest run of which a trial finished, else the newest finished one.
-
-    Folders that hold no readable run.json are left out.
+    """Return the newest run of which a trial finished, else the newest finished one. Whatever is
+    newer and cannot be used, one whose run.json cannot be read among them, is named.
     """
     usable: list[tuple[str, str, Path]] = []
     failed: list[tuple[str, str, Path]] = []
     useless: list[tuple[str, Path, str]] = []
+    unreadable: list[Path] = []
     for path in paths:
         try:
             info = read_info(path.parent)
         except RecordError:
+            unreadable.append(path.parent)
             continue
         started = max([info.started, *info.continued])
         run = (info.finished or info.started, info.started, path.parent)
@@ -158,8 +159,13 @@ def _newest(paths: Iterable[Path], on_unfinished: Callable[[str], None] | None) 
     if not usable and not failed:
         return None
     _, started, folder = max(usable or failed)
-    if on_unfinished and usable and useless and max(useless)[0] > started:
-        _, newest, reason = max(useless)
+    newer = [run for run in useless if run[0] > started]
+    # of these nothing is known but the name of the folder, which begins with the time
+    for path in unreadable:
+        if path.name > folder.name:
+            newer.append(("", path, "run.json of this newest run cannot be read"))
+    if on_unfinished and usable and newer:
+        _, newest, reason = max(newer)
         on_unfinished(
             f"{newest}: {reason}: run its suite again, or give the folder of an older one: {folder}"
         )

@@ -64,6 +64,8 @@ class Point:
     """The share of queries whose call failed when the system was scored."""
     seen: tuple[str, ...] = ()
     """The families of its collection that a model of it was trained on."""
+    searches: bool = False
+    """Whether the search is part of its times, as it is of a pipeline's."""
 
     def __repr__(self) -> str:
         quality = "not scored" if self.quality is None else f"{self.quality:.4f}"
@@ -275,6 +277,7 @@ def _point(
         doubts=tuple(doubts(record)),
         failed=failed,
         seen=tuple(seen_families(record)),
+        searches=isinstance(record, Record) and bool(record.stages),
     )
 
 

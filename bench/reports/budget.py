@@ -154,8 +154,25 @@ def _beyond(share: float) -> str:
     return f"{share:,.0f} times the limit"
 
 
+def _search(choice: Choice) -> Iterator[str]:
+    """Yield which times lack the search, and how long that took where it was timed."""
+    searching = {point.searches for point, _ in verdicts(choice)}
+    if False not in searching:
+        return
+    sentence = f"Times are without the search by {choice.first_stage}, which comes on top"
+    if True in searching:
+        sentence = (
+            "The times of pipelines have their search in them, those of the other rows are without "
+            f"the search by {choice.first_stage}, which comes on top"
+        )
+    if choice.search_ms is not None:
+        sentence += f" (p50 {numbers.milliseconds(choice.search_ms)} ms)"
+    yield f"{sentence}."
+
+
 def _doubts(choice: Choice) -> Iterator[str]:
     limit, best = choice.limits.p95_ms, choice.best
+    yield from _search(choice)
     if any(_is_request(point) for point, _ in verdicts(choice)):
         yield f"{REQUEST_NOTE}."
     if best and limit and best.p95_high_ms and best.p95_high_ms > limit:

@@ -62,17 +62,17 @@ class Probes(Marked[ProbeFile]):
         self.failed: list[Failed] = []
         self.paths: list[Path] = []
 
-    def add(self, row: ProbeFile | Skipped | Failed) -> None:
+    def add(self, row: ProbeFile | Skipped) -> None:
         """Add what became of a reranker."""
-        if isinstance(row, Skipped):
-            self.skipped.append(row)
-        elif isinstance(row, Failed):
+        if isinstance(row, Failed):
             self.failed.append(row)
+        elif isinstance(row, Skipped):
+            self.skipped.append(row)
         else:
             self.append(row)
 
     def document(self) -> Document:
-        return document(self, self.skipped)
+        return document(self, [*self.failed, *self.skipped])
 
 
 def probed(

@@ -107,6 +107,11 @@ class Hosted:
         """Whether it has a collection to search."""
         return False
 
+    @property
+    def why_not_documents(self) -> str:
+        """Why it cannot score the documents of a request; empty where it can."""
+        return ""
+
     def load(self) -> None:
         """Raises what the reranker's `load` raises."""
         self._worker.submit(self._reranker.load).result()

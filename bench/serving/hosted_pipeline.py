@@ -85,6 +85,24 @@ class HostedPipeline(Hosted):
         return True
 
     @property
+    def why_not_documents(self) -> str:
+        steps = self._pipeline.steps
+        if not any(step.reranker.reads_texts for step in steps):
+            return "this pipeline searches, and no stage of it reads documents"
+        for step in steps:
+            if step.reranker.needs_collection:
+                return (
+                    f"'{step.name}' looks documents up in the collection, where documents of a "
+                    "request are not"
+                )
+        if steps[0].reranker.reads_scores:
+            return (
+                f"'{steps[0].name}' reads the scores of the search, which documents of a request "
+                "do not have"
+            )
+        return ""
+
+    @property
     def stages(self) -> Sequence[Step]:
         """The stages after the search."""
         return self._pipeline.steps
@@ -145,27 +163,13 @@ class HostedPipeline(Hosted):
         """
         doc_ids = tuple(f"{SENT}{number}" for number in range(len(question.documents)))
         request = CandidateList(ASKED, question.query, doc_ids, question.documents)
-        self._refuse_without_search()
+        if self.why_not_documents:
+            raise Problem(400, f"{self.why_not_documents}: POST /search")
         self._asked[ASKED] = question.query
         seen, tokens = self._run(self._pipeline.after_search, request, status=400)
         before = QueryCandidates(doc_ids, tuple(map(float, range(len(doc_ids), 0, -1))))
         after = QueryCandidates(tuple(seen.doc_ids), tuple(seen.scores))
         return aligned(request, standing(before, after)), tokens
-
-    def _refuse_without_search(self) -> None:
-        """Raise Problem where the documents of a request lack what the stages need: scores."""
-        steps = self._pipeline.steps
-        scoring = [step for step in steps if step.reranker.reads_texts]
-        if not scoring:
-            raise Problem(
-                400, "this pipeline searches, and no stage of it reads documents: POST /search"
-            )
-        if steps[0].reranker.reads_scores:
-            raise Problem(
-                400,
-                f"'{steps[0].name}' reads the scores of the search, which documents of a request "
-                "do not have: POST /search",
-            )
 
     def _run(
         self,

@@ -232,7 +232,8 @@ class TrainedReranker(BaseReranker):
 
 def rows(part: Part, base_dir: Path) -> list[Part]:
     """Return the rows of an entry: one per share of the training queries where there are several,
-    after the untuned base. Raises SuiteError for a recipe that cannot be used.
+    after the untuned base. They have the recipe's name where the suite gives none. Raises
+    SuiteError for a recipe that cannot be used.
     """
     options: dict[str, Any] = {}
     if isinstance(part.options, Mapping):
@@ -241,9 +242,12 @@ def rows(part: Part, base_dir: Path) -> list[Part]:
         options["recipe"] = part.options
     recipe = recipes.load(base_dir / Path(str(options["recipe"])).expanduser())
     fractions = options.pop("fractions", None) or recipe.fractions
-    if "fraction" in options or not fractions:
-        return [part]
     name = str(options.get("name") or recipe.name)
+    if "fraction" in options:
+        own_name = options.get("name") or row_name(recipe.name, float(options["fraction"]))
+        return [Part(BACKEND, {**options, "name": own_name})]
+    if not fractions:
+        return [Part(BACKEND, {**options, "name": name})]
     shares = sorted({0.0, *map(float, fractions)})
     return [
         Part(BACKEND, {**options, "name": row_name(name, share), "fraction": share})

@@ -256,6 +256,23 @@ def test_a_run_that_failed_as_a_whole_is_not_what_a_folder_of_runs_means(
         baselines.find("results/mad")
 
 
+def test_a_newest_run_that_cannot_be_read_is_not_passed_over_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    good = made_run(Path("results"), {"a": [0.5]}, name="20260101T000000Z-aaaaaa")
+    for name, is_named in (("20250101T000000Z-aaaaaa", False), ("20270101T000000Z-aaaaaa", True)):
+        path = good.folder.parent / name / "run.json"
+        path.parent.mkdir()
+        path.write_text("{")
+        sentences: list[str] = []
+        found = baselines.find("results/made", on_unfinished=sentences.append)
+        assert found.info.id == good.info.id
+        assert [text.partition(": run its suite")[0] for text in sentences] == [
+            f"{path.parent}: run.json of this newest run cannot be read"
+        ] * is_named
+
+
 def test_the_newest_run_is_the_one_that_finished_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

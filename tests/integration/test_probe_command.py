@@ -143,6 +143,24 @@ def test_what_cannot_be_probed_is_named() -> None:
     assert [row.reason for row in skipped] == ["it is made of others: probe these"]
 
 
+def test_a_dataset_that_cannot_be_loaded_leaves_the_others_their_probes(folder: Path) -> None:
+    (folder / "two.yaml").write_text(
+        "name: two\ndatasets: ['files:absent', 'embedded:everyday']\nrerankers: [word-overlap]\n"
+    )
+    (folder / "absent").mkdir()
+    (folder / "absent" / "queries.tsv").write_text("q1\tx\n")
+    sizes = ("two.yaml", "--queries", "3", "--depth", "4", "--probe", "split", "--out", "two")
+    ended = command(folder, *sizes)
+    words = " ".join(ended.stdout.split())
+    assert ended.returncode == 2
+    assert "word-overlap, everyday, bm25: 3 queries of 4 candidates" in words
+    assert "absent, bm25: not probed: " in words
+    assert ended.stderr.startswith("rerank-bench: absent, bm25: ")
+    ended = command(folder, *sizes, "--estimate")
+    assert ended.returncode == 2
+    assert "absent, bm25: not probed: " in " ".join(ended.stdout.split())
+
+
 def test_an_estimate_counts_every_list_and_loads_nothing(folder: Path) -> None:
     server = {"rerank-server": {"model": "m", "base_url": "http://127.0.0.1:9", "name": "gone"}}
     entries = {"name": "s", "datasets": ["embedded:everyday"]}

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 import bench
+from bench.cli.serving import announced
 from bench.core.errors import RerankerError, SuiteError
 from bench.records.run import Run
 from bench.serving.hosted_pipeline import HostedPipeline, described_suite, of_suite
@@ -150,7 +151,10 @@ def test_documents_of_a_request_go_through_every_stage_but_the_search(client: ht
             ["bm25", {"blend": {"of": "word-overlap", "weight": 0.5}}],
             "'blend' reads the scores of the search, which documents of a request do not have",
         ),
-        (["bm25", {"ltr": {}}, "word-overlap"], ""),
+        (
+            ["bm25", {"ltr": {}}, "word-overlap"],
+            "'ltr' looks documents up in the collection, where documents of a request are not",
+        ),
     ],
 )
 def test_rerank_is_refused_where_stages_need_what_a_request_does_not_have(
@@ -158,6 +162,9 @@ def test_rerank_is_refused_where_stages_need_what_a_request_does_not_have(
 ) -> None:
     suite = {**SUITE, "rerankers": [], "pipelines": [{"name": "p", "stages": stages}]}
     pipeline = hosted("p", suite)
+    paths, reason = announced(pipeline)
+    assert paths.startswith("POST /search, /v1/search; GET ")
+    assert reason == f"no POST /rerank: {pipeline.why_not_documents}"
     with RerankServer(pipeline, "127.0.0.1", 0) as running:
         pipeline.load()
         running.start()
@@ -196,6 +203,9 @@ def test_a_stage_that_learns_in_a_run_is_refused_at_the_start(
 def test_the_page_of_what_is_served_names_collection_and_stages(client: httpx.Client) -> None:
     info = client.get("/info").json()
     assert info["stages"] == ["bm25", "word-overlap", "tiny"]
+    assert [line.split(";")[0] for line in announced(hosted())] == [
+        "POST /search, /v1/search, /rerank, /v1/rerank, /v2/rerank, /reranking, /v1/reranking"
+    ]
     assert (info["depth"], info["documents"]) == (30, 320)
     assert info["dataset"]["corpus_hash"]
     assert client.get("/search").status_code == 405

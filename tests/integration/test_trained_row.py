@@ -27,6 +27,7 @@ from bench.discover.validation import validate
 from bench.models import seen_queries
 from bench.records.run import Run
 from bench.suite import suite as suites
+from bench.suite.naming import display_name
 from bench.training import kept
 from bench.training import recipe as recipes
 from bench.training.fractions import subset
@@ -142,10 +143,10 @@ def test_measured_queries_are_not_trained_on(tmp_path: Path) -> None:
         datasets=[{"embedded:everyday-train": {"queries": 6}}],
     )
     run = bench.run(path, out=tmp_path / "out", device="cpu")
-    (status,) = [one for one in run.info.trials if one.trial.reranker == "recipe"]
+    (status,) = [one for one in run.info.trials if one.trial.reranker == "tiny-trained"]
     assert status.status == "failed"
     assert "would say beforehand what the suite asks" in str(status.reason)
-    (own,) = [row for row in validate(suites.load(path)).rows if "--recipe" in row.trial]
+    (own,) = [row for row in validate(suites.load(path)).rows if "--tiny-trained" in row.trial]
     assert own.outcome == "failed"
     assert "would say beforehand what the suite asks" in own.reason
 
@@ -221,9 +222,26 @@ def test_what_is_wrong_with_a_recipes_data_is_named_with_its_line(tmp_path: Path
     written = RECIPE.replace("embedded:everyday-train", "embedded:everyday-trian")
     assert written != RECIPE
     (tmp_path / "recipe.yaml").write_text(written)
-    (own,) = [row for row in validate(suites.load(path)).rows if "--recipe" in row.trial]
+    (own,) = [row for row in validate(suites.load(path)).rows if "--tiny-trained" in row.trial]
     assert own.outcome == "failed"
     assert re.search(r"recipe\.yaml:\d+: data\.0: .*did you mean 'everyday-train'", own.reason)
+
+
+def test_a_row_without_a_name_has_that_of_its_recipe(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    rows = [
+        {"trained": "recipe.yaml"},
+        {"trained": {"recipe": "recipe.yaml", "fraction": 0}},
+        {"trained": {"recipe": "recipe.yaml", "fraction": 0.5}},
+        {"trained": {"recipe": "recipe.yaml", "fraction": 1, "name": "own"}},
+    ]
+    loaded = suites.load(suite(tmp_path, rows))
+    assert [display_name(part) for part in loaded.rerankers] == [
+        "tiny-trained",
+        "tiny-trained, untuned",
+        "tiny-trained, 50 %",
+        "own",
+    ]
 
 
 def test_rows_that_were_written_out_keep_their_line(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,22 @@ def test_a_frame_has_a_row_per_point_with_its_verdict(tmp_path: Path) -> None:
     assert rows["quality"]["better"] == pytest.approx(BETTER.mean())
     assert rows["p50_ms"]["fast"] == pytest.approx(20)
     assert "judged_by" not in frame.columns
+
+
+def test_times_without_the_search_are_named_as_such(tmp_path: Path) -> None:
+    """A pipeline's time has its search in it, a reranker's has not."""
+    choice = only(bench.budget(made(tmp_path), p95_ms=100))
+    without = "without the search by bm25, which comes on top"
+    (sentence,) = [text for text in report.sentences(choice) if without in text]
+    assert sentence == f"Times are {without}."
+    timed = replace(choice, search_ms=2.5)
+    assert f"{without} (p50 2.50 ms)." in " ".join(report.sentences(timed))
+    assert choice.best is not None
+    pipeline = replace(choice.best, searches=True)
+    mixed = " ".join(report.sentences(replace(choice, best=pipeline)))
+    assert "times of pipelines have their search in them, those of the other rows are" in mixed
+    alone = replace(choice, best=pipeline, runner_up=None, fitting=(), too_slow=())
+    assert without not in " ".join(report.sentences(alone))
 
 
 def test_where_a_model_has_judged_the_frame_says_so(tmp_path: Path) -> None:

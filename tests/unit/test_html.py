@@ -21,7 +21,8 @@ from bench.records.run import Run
 from bench.records.schema import Cost
 from bench.reports.charts import svg
 from bench.reports.charts.scores import CandidateScores
-from bench.reports.renderers.html import asset, for_script
+from bench.reports.document import Bullets, Document, Section
+from bench.reports.renderers.html import asset, for_script, render
 from tests.support.agreement import PRINTED
 from tests.support.made_reports import Made, made_report
 from tests.support.made_runs import made_run
@@ -100,6 +101,13 @@ def text(run: Run) -> str:
 @pytest.fixture(scope="module")
 def page(text: str) -> Page:
     return Page(text)
+
+
+def test_no_line_ends_between_a_number_and_its_unit() -> None:
+    lines = Bullets([("it holds in 39 % of the cases, p50 1,938 ms; % of a msg",)])
+    page = render(Document("", [Section("s", "Sureness", [lines])]))
+    text = "it holds in 39\u00a0% of the cases, p50 1,938\u00a0ms; % of a msg"
+    assert text in page
 
 
 def test_it_begins_with_the_verdict(text: str) -> None:

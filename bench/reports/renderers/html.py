@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -34,6 +35,7 @@ IN_SCRIPT = {
     "\u2029": "\\u2029",
     "\x7f": "\\u007f",
 }
+BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|ms\b)")
 NO_DRILL: PageData = {"groups": [], "docs": [], "cut": 0, "texts": False}
 
 
@@ -90,6 +92,11 @@ def _drill_data(sections: Sequence[Section]) -> PageData:
     return NO_DRILL
 
 
+def _unbroken(prose: str) -> str:
+    """Return prose in which no line ends between a number and its % or ms."""
+    return BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", prose)
+
+
 @cache
 def _templates() -> Any:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -103,6 +110,7 @@ def _templates() -> Any:
     )
     environment.globals["kind"] = lambda block: type(block).__name__
     environment.filters["to_json"] = json.dumps
+    environment.filters["unbroken"] = _unbroken
     return environment
 
 
