@@ -18,11 +18,15 @@ def refuse_boolean(annotation: Any, value: object) -> None:
         if _is_number(annotation):
             raise ValueError(NO_NUMBER)
     elif isinstance(value, Mapping):
-        for inner in value.values():
+        for inner in filter(_may_hold_one, value.values()):
             _refuse_inside(annotation, inner, Mapping)
     elif isinstance(value, list | tuple):
-        for inner in value:
+        for inner in filter(_may_hold_one, value):
             _refuse_inside(annotation, inner, tuple)
+
+
+def _may_hold_one(value: object) -> bool:
+    return isinstance(value, bool | Mapping | list | tuple)
 
 
 def _refuse_inside(annotation: Any, value: object, holder: type) -> None:

@@ -65,13 +65,15 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
             f"{kind} '{name}': '{module_name}' is not the name of a module; a class is named as "
             "in my_package.module:Class"
         )
-    try:
-        with outsiders_code():
-            module = _imported(kind, name, module_name, is_ours=name in table)
-    except OutsiderError as error:
-        raise SuiteError(
-            f"{kind} '{name}': module '{module_name}' cannot be imported: {error}"
-        ) from error.cause
+    module = sys.modules.get(module_name)
+    if module is None or name not in table:
+        try:
+            with outsiders_code():
+                module = _imported(kind, name, module_name, is_ours=name in table)
+        except OutsiderError as error:
+            raise SuiteError(
+                f"{kind} '{name}': module '{module_name}' cannot be imported: {error}"
+            ) from error.cause
     try:
         return getattr(module, attribute)
     except AttributeError as error:

@@ -30,8 +30,10 @@ from bench.ranking import query_tables, trec_rows, trec_stretches
 from bench.ranking.members import Member, MemberWriter, Unmarked, members_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from bench.ranking.trec_order import RunContent
 
@@ -170,8 +172,23 @@ def _with_ranks(rows: pa.Table) -> pd.DataFrame:
     columns = {"query": rows["query"], "document": rows["document"]}
     names = {name: cells.combine_chunks().dictionary_encode() for name, cells in columns.items()}
     table: pd.DataFrame = pa.table({**names, "score": rows["score"]}).to_pandas()
-    table["rank"] = table.groupby("query", sort=False, observed=True).cumcount() + 1
+    table["rank"] = _ranks(table["query"].cat.codes.to_numpy())
     return table
+
+
+def _ranks(queries: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the place of each row among those of its query, from 1; rows of a query need not be
+    neighbours.
+    """
+    import numpy as np
+
+    order = np.argsort(queries, kind="stable")
+    in_order = queries[order]
+    starts = np.flatnonzero(np.diff(in_order, prepend=-1))
+    lengths = np.diff(starts, append=len(queries))
+    ranks = np.empty(len(queries), np.int64)
+    ranks[order] = np.arange(1, len(queries) + 1) - np.repeat(starts, lengths)
+    return ranks
 
 
 def write_run(
@@ -320,4 +337,5 @@ def _metadata_text(metadata: Mapping[str, Any]) -> str:
     import yaml
 
     plain = json.loads(json.dumps(metadata, default=str))
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # some wheels lack the quick one
+    return str(yaml.dump(plain, Dumper=dumper, sort_keys=False, allow_unicode=True))
