@@ -82,10 +82,7 @@ def stream_scores(
 
 def _blocks(path: Path, only: Collection[str] | None) -> Iterator[Block]:
     """Yield the queries of a file, each whole, some rows of which are in memory at once."""
-    tables = stretches(path, SCORES)
-    if only is not None:
-        tables = stretches(path, SCORES, only=frozenset(only))
-        tables = (query_tables.of_queries(rows, "query", only) for rows in tables)
+    tables = stretches(path, SCORES, only=None if only is None else frozenset(only))
     seen: set[str] = set()
     for rows in query_tables.whole_queries(tables, "query"):
         yield _block(path, rows, seen)

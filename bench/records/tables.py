@@ -296,8 +296,8 @@ def _read(path: Path, table: Table, version: int = 2) -> pa.Table:
 def stretches(
     path: Path, table: Table, version: int = 2, only: Set[str] | None = None
 ) -> Iterator[pa.Table]:
-    """Yield one file, some rows at a time, its columns those of the table; parts of it without any
-    of the queries `only` may be left out. Raises RecordError where it cannot be read, or lacks a
+    """Yield one file, some rows at a time, its columns those of the table; rows of the queries
+    `only` alone, where there are any. Raises RecordError where it cannot be read, or lacks a
     column, or a column holds what it cannot.
     """
     import pyarrow as pa
@@ -345,10 +345,11 @@ def _batches_of(path: Path, only: Set[str] | None) -> Iterator[pa.Table]:
 
 
 def _parts_of(file: pq.ParquetFile, only: Set[str] | None) -> Iterator[pa.Table]:
-    """Yield the rows of a file, STRETCH of them at a time; of some queries the row groups that have
-    any of them.
+    """Yield the rows of a file, STRETCH of them at a time; those of some queries from the row
+    groups that have any of them.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     if only is None:
         # a few rows are read before another thread has begun
@@ -356,9 +357,22 @@ def _parts_of(file: pq.ParquetFile, only: Set[str] | None) -> Iterator[pa.Table]
             yield pa.Table.from_batches([batch])
         return
     for group in range(file.num_row_groups):
-        names = file.read_row_group(group, columns=["query"])["query"].unique()
-        if not only.isdisjoint(names.to_pylist()):
-            yield file.read_row_group(group)
+        names = file.read_row_group(group, columns=["query"])["query"]
+        wanted = only & set(names.unique().to_pylist())
+        if wanted:
+            is_wanted = pc.is_in(names.cast(pa.string()), value_set=pa.array(sorted(wanted)))
+            yield _plain(file.read_row_group(group).filter(is_wanted))
+
+
+def _plain(rows: pa.Table) -> pa.Table:
+    """Return rows without the names that other rows of their file had."""
+    import pyarrow as pa
+
+    for place, name in enumerate(rows.column_names):
+        cells = rows.column(place)
+        if pa.types.is_dictionary(cells.type):
+            rows = rows.set_column(place, name, cells.cast(cells.type.value_type))
+    return rows
 
 
 def _cast(path: Path, name: str, column: Column, cells: Any) -> Any:

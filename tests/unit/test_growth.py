@@ -29,7 +29,7 @@ from bench.ranking import trec_rows, trec_stretches
 from bench.ranking.order import count_ties
 from bench.ranking.trec import read_content
 from bench.ranking.trec_order import joined, ordered, ordered_part
-from bench.records import tables
+from bench.records import scores, tables
 from bench.records.tables import DEPTHS, PER_QUERY, read_table
 from bench.retrieval.given import _ties
 
@@ -299,3 +299,23 @@ def test_ties_of_a_block_are_those_of_its_rankings() -> None:
     lengths = [len(ranking.doc_ids) for ranking in rankings.values()]
     own = Candidates(rankings, 9, {})
     assert list(own.lengths) == lengths
+
+
+def test_scores_of_some_queries_bring_no_names_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scores, "TOGETHER", 6)
+    (tmp_path / "scores").mkdir()
+    ranking = {f"q{i}": QueryCandidates((f"d{i}", f"e{i}"), (2.0, 1.0)) for i in range(20)}
+    with scores.score_writer(tmp_path, "a") as write:
+        for query_id, own in ranking.items():
+            write(query_id, own)
+    wanted = frozenset(["q3", "q4", "q17", "absent"])
+    path = tables.path_of(tmp_path, tables.SCORES, "a")
+    (rows, more) = tables.stretches(path, tables.SCORES, only=wanted)
+    assert rows["query"].to_pylist() == ["q3", "q3", "q4", "q4"]
+    assert rows["doc_id"].chunk(0).dictionary.to_pylist() == ["d3", "e3", "d4", "e4"]
+    assert more["query"].to_pylist() == ["q17", "q17"]
+    read = scores.read_scores(tmp_path, "a", wanted)
+    assert read == {query_id: ranking[query_id] for query_id in ("q3", "q4", "q17")}
+    assert scores.read_scores(tmp_path, "a", ["absent"]) == {}
