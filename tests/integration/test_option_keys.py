@@ -35,7 +35,9 @@ from bench.records.keys import (
 )
 from bench.rerankers.base import Description, PointwiseReranker
 from bench.rerankers.description import described, identified
+from bench.rerankers.local import settling
 from bench.rerankers.local.bi_encoder import BiEncoderReranker
+from bench.rerankers.local.runtimes import Setup, export
 from bench.rerankers.options import RerankerOptions
 from bench.retrieval.own_document import candidates_of
 from bench.runner.record import candidates_fields
@@ -226,6 +228,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setenv("SENTENCE_TRANSFORMERS_HOME", str(folder / "hub"))
         patch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
         patch.setattr(torch._dynamo.config, "disable", True)  # `compile` without a compiler
+        patch.setattr(export, "_export", write_graph)
+        patch.setattr(settling, "_distance", lambda scorer, expected: 0.0)
         hub.commit.cache_clear()
         urls = [stack.enter_context(fake_cohere.serve()).url for _ in range(2)]
         api = {"model": "m", "base_url": urls[0]}
@@ -250,6 +254,26 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
                 made.others[name, "model"] = f"owner/{name}-2"
         yield made
         hub.commit.cache_clear()
+
+
+def write_graph(setup: Setup, path: Path) -> None:
+    """Write a graph with the inputs and the output of an exported network, which takes seconds to
+    make: no key depends on the scores, which are others.
+    """
+    onnx = pytest.importorskip("onnx")
+    make, kinds = onnx.helper, onnx.TensorProto
+    first, *_ = setup.example
+    nodes = [
+        make.make_node("Cast", [first], ["numbers"], to=kinds.FLOAT),
+        make.make_node("ReduceMean", ["numbers"], ["scores"], axes=[1]),
+    ]
+    inputs = [
+        make.make_tensor_value_info(name, kinds.INT64, ["rows", "tokens"]) for name in setup.example
+    ]
+    output = make.make_tensor_value_info("scores", kinds.FLOAT, ["rows", 1])
+    graph = make.make_graph(nodes, "graph", inputs, [output])
+    edition = make.make_opsetid("", 13)
+    onnx.save(make.make_model(graph, opset_imports=[edition], ir_version=8), path)
 
 
 def _models(folder: Path) -> list[str]:

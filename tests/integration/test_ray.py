@@ -337,8 +337,11 @@ def test_no_actor_outlives_an_interrupt(own: str, executor: Executor, tmp_path: 
 
 @pytest.mark.slow
 def test_a_collection_is_encoded_on_actors_to_the_same_vectors(
-    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Simulated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # one actor, of two chunks: each imports the libraries for seconds
+    options = {"address": cluster.address, "workers": 1, "threads": 1}
+    executor = executors.build("ray", options)
     tiny_models.bi_encoder(tmp_path / "encoder")
     texts = {f"d{number}": f"the cat of {number}" for number in range(CHUNK + 9)}
     lines = [json.dumps({"doc_id": name, "text": text}) for name, text in texts.items()]
@@ -357,6 +360,7 @@ def test_a_collection_is_encoded_on_actors_to_the_same_vectors(
         (path,) = (tmp_path / f"cache {len(rows)}").rglob("store/vectors.npy")
         rows.append((np.load(path), candidates.by_query))
         stage.close()
+    executor.close()
     assert np.array_equal(rows[0][0], rows[1][0])
     assert rows[0][1] == rows[1][1]
 
