@@ -13,7 +13,18 @@ from bench.core.errors import BenchError
 if TYPE_CHECKING:
     from bench.records.run import Run
 
-LISTED = ("rerankers", "datasets", "scenarios", "executors", "suites", "measures")
+LISTED = (
+    "rerankers",
+    "datasets",
+    "first-stages",
+    "scenarios",
+    "executors",
+    "measures",
+    "probes",
+    "sections",
+    "suites",
+    "docs",
+)
 
 
 @click.command(epilog=MEANING)
@@ -29,18 +40,16 @@ def report(run: Run) -> None:
 
 
 @click.command(name="list")
-@click.argument(
-    "what",
-    type=click.Choice(["rerankers", "datasets", "scenarios", "executors", "suites", "measures"]),
-)
+@click.argument("what", metavar="WHAT", type=click.Choice(LISTED))
 @click.option(
     "--backend",
     metavar="NAME",
     help="Only the rerankers of one backend, such as cross-encoder or cohere.",
 )
 def list_(what: str, backend: str | None) -> None:
-    """List what a suite can name: rerankers with size, context, languages, licence, price, what
-    they need and whether it is here.
+    """List WHAT there is: rerankers with size, context, languages, licence, price, what they need
+    and whether it is here; datasets, first-stages, scenarios, executors and measures that a suite
+    may name; probes, sections of the report, shipped suites, and the guides (docs).
     """
     from bench.discover import listing
 
@@ -50,11 +59,11 @@ def list_(what: str, backend: str | None) -> None:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["reranker", "dataset", "suite", "run"]))
+@click.argument("what", type=click.Choice(["reranker", "dataset", "suite", "run", "doc"]))
 @click.argument("name")
 def show(what: str, name: str) -> None:
-    """Show one reranker of the catalogue, a dataset's card and size, a suite as resolved, or a
-    run's table.
+    """Show one reranker of the catalogue, a dataset's card and size, a suite as resolved, a run's
+    table, or a guide: `show doc training` is docs/training.md.
     """
     from bench.discover import listing
 

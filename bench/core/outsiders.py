@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 
 from bench.core.errors import BenchError, first_line
 
@@ -27,14 +29,25 @@ def outsiders_code(method: str = "") -> Iterator[None]:
 
     A reranker, dataset or first stage of an outsider may raise anything, or exit: it ends what it
     is a part of, and nothing else. Errors of ours say what is wrong already, and a person who
-    interrupts means the run: both pass through as they are.
+    interrupts means the run: both pass through as they are. What it prints goes to standard error:
+    a command's output is its own.
     """
     try:
-        yield
+        with _printing_apart():
+            yield
     except (BenchError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise OutsiderError(error, method) from error
+
+
+def _printing_apart() -> AbstractContextManager[object]:
+    """Return a block that prints to standard error. The main thread's alone: threads that left in
+    another order than they came would leave the streams exchanged.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return redirect_stdout(sys.stderr)
+    return nullcontext()
 
 
 def kind_of(value: object) -> str:

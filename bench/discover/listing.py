@@ -5,6 +5,7 @@ everything heavier stay out of `list`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import resources
 from itertools import zip_longest
 from pathlib import Path
 from shutil import get_terminal_size
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bench.core.errors import SuiteError, nearest_of_many
+from bench.core.errors import SuiteError, nearest, nearest_of_many
 from bench.core.wording import sentences
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 
 
 def show_list(what: str, backend: str | None = None) -> None:
-    """Print one list: rerankers (of one backend, where one is named), datasets, latency scenarios,
-    executors, suites or measures.
-    """
+    """Print one list: rerankers (of one backend, where one is named), or one of LISTS."""
     if what == "rerankers":
         from bench.discover.reranker_list import lines
 
@@ -35,11 +34,12 @@ def show_list(what: str, backend: str | None = None) -> None:
 
 
 def show_one(what: str, name: str, console: Console) -> None:
-    """Print everything about one reranker, dataset, suite or run."""
+    """Print everything about one reranker, dataset, suite or run, or a guide."""
     printers = {
         "reranker": _show_reranker,
         "dataset": _show_dataset,
         "suite": _show_suite,
+        "doc": _show_doc,
         "run": _show_run,
     }
     printers[what](name, console)
@@ -63,6 +63,17 @@ def _datasets() -> Iterator[Sequence[str]]:
     yield ("custom:MODULE:CALLABLE", "a loader of your own")
 
 
+def _first_stages() -> Iterator[Sequence[str]]:
+    from bench.retrieval import TABLE, FirstStageOptions, class_of
+
+    common = FirstStageOptions.model_fields
+    for name in TABLE:
+        kind = class_of(name)
+        options = [key for key in kind.Options.model_fields if key not in common]
+        yield (name, kind.meaning, ", ".join(options))
+    yield ("MODULE:CLASS", "a first stage of your own", "")
+
+
 def _scenarios() -> Iterator[Sequence[str]]:
     from bench.latency.scenarios import SCENARIOS, class_of
 
@@ -80,6 +91,37 @@ def _executors() -> Iterator[Sequence[str]]:
         kind = class_of(name)
         yield (name, kind.meaning, ", ".join(kind.Options.model_fields))
     yield ("MODULE:CLASS", "an executor of your own", "")
+
+
+def _sections() -> Iterator[Sequence[str]]:
+    from bench.reports.sections import SECTIONS
+
+    for name, entry in SECTIONS.items():
+        yield (name, ", ".join(sorted(entry.places)))
+
+
+def _probes() -> Iterator[Sequence[str]]:
+    from bench.probes import PROBES
+
+    for name, probe in PROBES.items():
+        yield (name, probe.title)
+
+
+def _docs() -> Iterator[Sequence[str]]:
+    for name, page in pages().items():
+        title = page.read_text(encoding="utf-8").partition("\n")[0]
+        yield (name, title.lstrip("# "))
+    yield ("",)
+    yield ("`rerank-bench show doc NAME` prints one",)
+
+
+def pages() -> dict[str, Path]:
+    """Return the guides that come with the package: name -> file."""
+    folder = Path(str(resources.files("bench"))) / "docs"
+    # in a source checkout they are at the top level
+    if not folder.is_dir():
+        folder = folder.parent.parent / "docs"
+    return {path.stem: path for path in sorted(folder.glob("*.md"))}
 
 
 def _suites() -> Iterator[Sequence[str]]:
@@ -110,10 +152,14 @@ NARROWEST = 20
 GAP = "  "
 LISTS: Mapping[str, Callable[[], Iterator[Sequence[str]]]] = {
     "datasets": _datasets,
+    "first-stages": _first_stages,
     "scenarios": _scenarios,
     "executors": _executors,
-    "suites": _suites,
     "measures": _measures,
+    "probes": _probes,
+    "sections": _sections,
+    "suites": _suites,
+    "docs": _docs,
 }
 
 
@@ -183,6 +229,13 @@ def _show_suite(name: str, console: Console) -> None:
     from bench.suite.suite import load
 
     _print_data(console, load(name).resolved(), yaml)
+
+
+def _show_doc(name: str, console: Console) -> None:
+    page = pages().get(name.removeprefix("docs/").removesuffix(".md"))
+    if page is None:
+        raise SuiteError(f"there is no guide '{name}': {nearest(name, pages())}")
+    console.print(page.read_text(encoding="utf-8"), markup=False, end="", soft_wrap=True)
 
 
 def _print_data(console: Console, data: Any, yaml: Any) -> None:

@@ -68,7 +68,8 @@ class ShorterLists:
                 continue
             try:
                 with outsiders_code():
-                    yield self._cost(row.table)
+                    cost = self._cost(row.table)
+                yield cost
             except BenchError as error:
                 yield ListCost(row.table, absent=_reason(error))
 
@@ -82,7 +83,8 @@ class ShorterLists:
                 continue
             try:
                 with outsiders_code():
-                    yield self._asked(row)
+                    answerability = self._asked(row)
+                yield answerability
             except BenchError as error:
                 yield row.remarked(f"not asked: {_reason(error)}")
 

@@ -18,7 +18,7 @@ from bench.core.progress import Observer
 from bench.retrieval.base import BaseFirstStage, wrap
 from bench.retrieval.options import FirstStageOptions
 
-__all__ = ["TABLE", "FirstStageOptions", "build", "is_first_stage", "options_for"]
+__all__ = ["TABLE", "FirstStageOptions", "build", "class_of", "is_first_stage", "options_for"]
 
 TABLE = {
     "bm25": "bench.retrieval.bm25:BM25",
@@ -30,6 +30,12 @@ TABLE = {
     "scoreddocs": "bench.retrieval.scoreddocs:ScoredDocs",
     "sparse": "bench.retrieval.sparse:Sparse",
 }
+
+
+def class_of(name: str) -> type[BaseFirstStage]:
+    """Return the class of a first stage. Raises SuiteError naming the nearest valid name."""
+    kind: type[BaseFirstStage] = _class(name)
+    return kind
 
 
 def options_for(name: str) -> type[FirstStageOptions]:

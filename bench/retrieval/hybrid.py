@@ -42,6 +42,7 @@ class Hybrid(BaseFirstStage):
     search, and kept in the cache folder: another process, or a timed one, chooses none anew.
     """
 
+    meaning = "the documents of several first stages, fused"
     Options: ClassVar[type[HybridOptions]] = HybridOptions
 
     def __init__(self, options: HybridOptions, base_dir: Path) -> None:

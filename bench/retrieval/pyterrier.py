@@ -41,6 +41,7 @@ class PyTerrier(BaseFirstStage):
     """What a PyTerrier pipeline finds for the queries, in trec_eval's order."""
 
     source_decides = False
+    meaning = "a PyTerrier pipeline, module:object"
     Options: ClassVar[type[PyTerrierOptions]] = PyTerrierOptions
 
     def __init__(self, options: PyTerrierOptions, base_dir: Path) -> None:

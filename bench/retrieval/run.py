@@ -18,6 +18,7 @@ from bench.retrieval.options import RunOptions, run_name
 class RunFile(BaseFirstStage):
     """Candidates from a TREC run file."""
 
+    meaning = "a run file of a search engine"
     Options: ClassVar[type[RunOptions]] = RunOptions
     reads_texts = False
     is_given = True

@@ -18,6 +18,7 @@ from bench.retrieval.options import FirstStageOptions
 class ScoredDocs(BaseFirstStage):
     """What the dataset's `extras["scoreddocs"]` gives, in trec_eval's order."""
 
+    meaning = "the candidates that an ir_datasets collection brings along"
     Options: ClassVar[type[FirstStageOptions]] = FirstStageOptions
     reads_texts = False
     is_given = True

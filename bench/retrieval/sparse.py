@@ -20,6 +20,7 @@ from bench.retrieval.vectors import Join, Store
 class Sparse(EncodedFirstStage):
     """The best documents by the product of sparse vectors; those that score 0 are no candidates."""
 
+    meaning = "a learned sparse encoder, such as SPLADE"
     Options: ClassVar[type[SparseOptions]] = SparseOptions
     backend = "sparse"
     library_class = "SparseEncoder"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -14,9 +16,10 @@ from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of what git would carry, without isolation: no network, and nothing of a
-    build folder left in the tree.
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a source distribution and of the wheel that was built from it: from a copy of
+    what git would carry, without isolation: no network, and nothing of a build folder left in the
+    tree.
     """
     copy = tmp_path_factory.mktemp("source")
     listed = subprocess.run(
@@ -39,7 +42,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             sys.executable,
             "-m",
             "build",
-            "--wheel",
             "--no-isolation",
             "--outdir",
             str(out),
@@ -50,7 +52,35 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
-    return next(out.glob("*.whl"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    return next(built.glob("*.whl"))
+
+
+def test_the_source_distribution_holds_what_tests_and_docs_need(built: Path) -> None:
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for name in (
+        "CHANGELOG.md",
+        "constraints.txt",
+        "docs/decisions/README.md",
+        "notebooks/quickstart.ipynb",
+        "results/baselines/regression/run.json",
+        "tests/data/run-v1/run.json",
+        "tests/support/paths.py",
+    ):
+        assert name in names, f"{name}: add it to MANIFEST.in"
+
+
+def test_the_description_of_the_index_has_no_link_that_leads_nowhere(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        text = archive.read(name).decode()
+    assert "docs/training.md" in text
+    assert re.findall(r"\]\((?!https?://|#)[^)]*\)", text) == []
 
 
 def test_every_module_and_data_file_is_in_the_wheel(wheel: Path) -> None:
@@ -62,7 +92,9 @@ def test_every_module_and_data_file_is_in_the_wheel(wheel: Path) -> None:
             )
     for path in (ROOT / "suites").glob("*.*"):
         assert f"bench/suites/{path.name}" in names
-    assert not [name for name in names if name.startswith(("tests/", "suites/"))]
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f"bench/docs/{path.name}" in names
+    assert not [name for name in names if name.startswith(("tests/", "suites/", "docs/"))]
 
 
 def test_the_installed_wheel_runs_a_shipped_suite_from_any_folder(
@@ -92,5 +124,6 @@ def test_the_installed_wheel_runs_a_shipped_suite_from_any_folder(
         return done.stdout
 
     assert "quickstart" in run("list", "suites")
+    assert run("show", "doc", "training").startswith("# Training")
     assert "valid" in run("validate", "quickstart")
     assert "documents            320" in run("show", "dataset", "embedded:everyday")

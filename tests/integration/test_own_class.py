@@ -4,7 +4,8 @@ as any other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,65 @@ def test_the_class_is_made_on_the_device_of_the_suite_when_it_loads() -> None:
     made.load()
     assert made._object.device == "cpu"  # type: ignore[attr-defined]
     assert made.fingerprint() == {}
+
+
+class Async:
+    async def score(self, pairs: Pairs) -> list[int]:
+        return []
+
+
+class Yielding:
+    def predict(self, pairs: Pairs) -> Iterator[float]:
+        yield 1.0
+
+
+class Demanding:
+    def score(self, pairs: Pairs, batch_size: int) -> list[int]:
+        return []
+
+
+class Static:
+    @staticmethod
+    def score(pairs: Pairs) -> list[int]:
+        return [len(document) for _, document in pairs]
+
+
+async def awaited(query: str, docs: list[str]) -> list[float]:
+    return []
+
+
+def of_documents(docs: list[str]) -> list[float]:
+    return []
+
+
+class Called:
+    async def __call__(self, query: str, docs: list[str]) -> list[float]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [
+        (Async, f"{HERE}:Async.score is async, so that a call gives no numbers"),
+        (Async(), f"{HERE}:Async.score is async"),
+        (Yielding, f"{HERE}:Yielding.predict yields, and all numbers are needed at once"),
+        (Demanding, f"{HERE}:Demanding.score cannot be called with (pairs): missing a required"),
+        (awaited, f"{HERE}:awaited is async"),
+        (Called(), f"{HERE}:Called is async"),
+        (of_documents, f"{HERE}:of_documents cannot be called with (query, docs): too many"),
+    ],
+)
+def test_what_cannot_be_called_as_a_reranker_is_refused_before_anything_is_computed(
+    candidate: Any, words: str
+) -> None:
+    with pytest.raises(SuiteError, match=re.escape(words)):
+        rerankers.build(candidate)
+    if not isinstance(candidate, Called):
+        name = getattr(candidate, "__name__", "Async")
+        with pytest.raises(SuiteError, match=re.escape(words)):
+            rerankers.build(f"{HERE}:{name}")
+
+
+def test_a_static_method_scores_pairs() -> None:
+    for reranker in (Static, Static()):
+        assert bench.reranker(reranker).score("q", ["a", "bcd"]).tolist() == [1.0, 3.0]

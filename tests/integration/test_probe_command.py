@@ -38,6 +38,14 @@ class Wavering(HashReranker):
         return self.sign * super().score(pairs)
 
 
+class Talking(HashReranker):
+    """Prints to standard output, as code under construction does."""
+
+    def score(self, pairs: Any) -> Any:
+        print("scoring")  # noqa: T201
+        return super().score(pairs)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("probed")
@@ -141,6 +149,13 @@ def test_what_cannot_be_probed_is_named() -> None:
     )
     skipped = [row for row in rows(suite, Sizes()) if isinstance(row, Skipped)]
     assert [row.reason for row in skipped] == ["it is made of others: probe these"]
+
+
+def test_what_an_outsiders_code_prints_is_not_in_the_output(folder: Path) -> None:
+    sizes = ("--queries", "3", "--depth", "4", "--probe", "split", "--format", "json")
+    ended = command(folder, f"{__name__}:Talking", "-o", "salt=w", *sizes)
+    assert json.loads(ended.stdout)["rerankers"][0]["results"]
+    assert "scoring" in ended.stderr
 
 
 def test_a_dataset_that_cannot_be_loaded_leaves_the_others_their_probes(folder: Path) -> None:

@@ -17,10 +17,12 @@ from typing import Any, ClassVar
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import retrieval
+from bench.cli.main import cli
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.cache_dir import cache_dir
 from bench.core.errors import DataError, SuiteError
@@ -29,6 +31,7 @@ from bench.datasets.base import Dataset, Extras
 from bench.datasets.memory import MemoryDocuments
 from bench.ranking.trec import read_run, write_run
 from bench.ranking.trec_order import RepeatedDocument, ranked
+from bench.retrieval.base import BaseFirstStage
 from tests.support.notes import counts
 from tests.support.paths import ROOT
 
@@ -698,3 +701,19 @@ def test_an_outsiders_first_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         dataset(PETS, {"q": "x"}), ["q"], 5
     )
     assert stage.by_query["q"].doc_ids == ("d3",)
+
+
+class Nearest(BaseFirstStage):
+    meaning = "the nearest shelf"
+
+    def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
+        raise NotImplementedError
+
+
+def test_a_line_in_the_table_is_in_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(retrieval.TABLE, "nearest", f"{__name__}:Nearest")
+    result = CliRunner().invoke(cli, ["list", "first-stages"])
+    assert result.exit_code == 0
+    (line,) = [line for line in result.output.splitlines() if line.startswith("nearest")]
+    assert "the nearest shelf" in line
+    assert [name for name in retrieval.TABLE if name not in result.output] == []

@@ -174,8 +174,10 @@ def _at_top(at: ast.stmt, node: ast.stmt) -> bool:
         ["--help"],
         ["list", "rerankers"],
         ["list", "datasets"],
+        ["list", "first-stages"],
         ["list", "suites"],
         ["list", "measures"],
+        ["list", "docs"],
         ["run", "--help"],
     ],
 )

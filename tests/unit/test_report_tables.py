@@ -8,8 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from bench import reports
+from bench.cli.main import cli
 from bench.records.run import Run
 from bench.reports import exports, renderers, sections
 from bench.reports.renderers import render
@@ -59,6 +61,7 @@ def test_a_section_from_outside_is_in_every_report_as_text(
 ) -> None:
     outside("toy_section", SECTION, tmp_path, monkeypatch)
     monkeypatch.setitem(sections.SECTIONS, "toy", sections.Entry("toy_section:toy"))
+    assert "toy" in CliRunner().invoke(cli, ["list", "sections"]).output.split()
     terminal, comment, page = printed(run), reports.markdown(run), reports.html(run)
     assert "A toy | <section>" in terminal
     assert "<b>|`bold` of a`b has 6 rows" in terminal

@@ -14,6 +14,7 @@ from bench.core.errors import RerankerError, SuiteError
 from bench.core.plugins import name_of
 from bench.ranking.order import as_scores
 from bench.rerankers.base import BaseReranker
+from bench.rerankers.outside.calls import check_call
 
 if TYPE_CHECKING:
     from bench.contract.request import Outcome, Scores
@@ -60,8 +61,9 @@ class FunctionReranker(BaseReranker):
 
 def wrap(function: ScoreFunction) -> type[FunctionReranker]:
     """Return a reranker class around a function. Raises SuiteError for what cannot be called with a
-    query and documents.
+    query and documents, or answers with no numbers.
     """
     if inspect.isclass(function) or not callable(function):
         raise SuiteError(f"{name_of(function)} is not a function (query, docs) -> scores")
+    check_call(function, ("query", "docs"), name_of(function))
     return type("FunctionReranker", (FunctionReranker,), {"function": staticmethod(function)})

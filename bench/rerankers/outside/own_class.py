@@ -15,6 +15,7 @@ from bench.contract.stage import Description
 from bench.core.plugins import name_of
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.options import RerankerOptions
+from bench.rerankers.outside.calls import check_method
 
 if TYPE_CHECKING:
     from bench.contract.request import Scores
@@ -85,11 +86,7 @@ class OwnReranker(PointwiseReranker):
         )
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> Scores:
-        method = next(
-            getattr(self._object, name)
-            for name in METHODS
-            if callable(getattr(self._object, name, None))
-        )
+        method = getattr(self._object, method_of(self._object))
         scores: Scores = method(list(pairs))
         return scores
 
@@ -102,11 +99,20 @@ class OwnReranker(PointwiseReranker):
 
 def scores_pairs(candidate: Any) -> bool:
     """Return whether a class or an object has a method that scores pairs."""
-    return any(callable(getattr(candidate, name, None)) for name in METHODS)
+    return bool(method_of(candidate))
+
+
+def method_of(candidate: Any) -> str:
+    """Return the name of the method that scores pairs; empty where there is none."""
+    names = (name for name in METHODS if callable(getattr(candidate, name, None)))
+    return next(names, "")
 
 
 def wrap_own(candidate: Any) -> type[OwnReranker]:
-    """Return a reranker class around an outsider's class, or around an object of one."""
+    """Return a reranker class around an outsider's class, or around an object of one. Raises
+    SuiteError where its method takes other arguments than the pairs, or answers with no numbers.
+    """
+    check_method(candidate, method_of(candidate), ("pairs",), name_of(candidate))
     make: Callable[..., Any] = candidate
     parameters: inspect.Signature | None = inspect.Signature()
     if inspect.isclass(candidate):
