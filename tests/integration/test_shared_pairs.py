@@ -323,7 +323,7 @@ def suite(**more: Any) -> dict[str, Any]:
             pipelines.append({"name": f"{name}-{keep}", "stages": stages})
     return {
         "name": "shared",
-        "datasets": ["embedded:everyday"],
+        "datasets": [{"embedded:everyday": {"queries": 16}}],
         "pipelines": pipelines,
         "devices": ["cpu"],
         "latency": None,
