@@ -217,10 +217,14 @@ def test_a_query_that_fails_in_a_part_fails_with_its_name() -> None:
     assert len(scored.scores) == 10
 
 
+QUERIES = 24
+"""Enough for the folds of what is tuned."""
+
+
 def cascade(*later: Any, **more: Any) -> dict[str, Any]:
     return {
         "name": "composed",
-        "datasets": ["embedded:everyday"],
+        "datasets": [{"embedded:everyday": {"queries": QUERIES}}],
         "pipelines": [{"name": "mine", "stages": [{"bm25": {"keep": 30}}, *later]}],
         "measures": ["nDCG@10", "R@30"],
         "devices": ["cpu"],
@@ -264,7 +268,7 @@ def test_stages_that_are_made_of_others_are_measured_and_timed(tmp_path: Path) -
     assert blend.spans == [f"blend: {SHARED}", "blend: combine"]
     spans = run.latency[run.latency["trial"] == record.trial.id]["span"]
     assert {search.name, "fuse", *fuse.spans, "cut", "blend", *blend.spans} <= set(spans)
-    assert fuse.usage["calls"] == 160
+    assert fuse.usage["calls"] == 2 * QUERIES
     # what is cut by score is lost, and the recall of what is handed on says so
     assert cut.recall is not None
     assert fuse.recall is not None
@@ -321,10 +325,10 @@ def test_an_estimate_counts_what_each_part_has_yet_to_score(tmp_path: Path) -> N
     loaded = suite.load(data)
     (before,) = forecast(loaded, out=tmp_path, observer=Observer()).rows
     # the documents that the second stage gets are not known yet, and their number is
-    assert 80 * 2 * 10 < before.usage.pairs < 80 * (30 + 2 * 10)
+    assert QUERIES * 2 * 10 < before.usage.pairs < QUERIES * (30 + 2 * 10)
     bench.run(data, out=tmp_path)
     (after,) = forecast(loaded, out=tmp_path, observer=Observer()).rows
-    assert (after.usage.pairs, after.cached) == (0, 80)
+    assert (after.usage.pairs, after.cached) == (0, QUERIES)
 
 
 def test_late_interaction_is_a_stage_between(tmp_path: Path) -> None:
@@ -430,7 +434,7 @@ def test_a_cascade_is_a_pipeline_after_each_first_stage(tmp_path: Path) -> None:
     short = ranking_of(run, "shared > short")
     assert short == ranking_of(long)
     rows = forecast(suite.load(sugar({"cascade": STAGES})), out=tmp_path).rows
-    assert [(row.usage.pairs, row.cached) for row in rows] == [(0, 80), (0, 80)]
+    assert [(row.usage.pairs, row.cached) for row in rows] == [(0, QUERIES), (0, QUERIES)]
 
 
 def test_a_cascade_may_have_a_name_and_be_left_out(tmp_path: Path) -> None:

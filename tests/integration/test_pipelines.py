@@ -137,7 +137,7 @@ class Kept(Halved):
 def cascade(*stages: Any, name: str = "cascade", **more: Any) -> dict[str, Any]:
     return {
         "name": "made",
-        "datasets": ["embedded:everyday"],
+        "datasets": [{"embedded:everyday": {"queries": 24}}],
         "pipelines": [{"name": name, "stages": list(stages)}],
         "measures": ["nDCG@10", "R@60", "R@20", "R@5"],
         "devices": ["cpu"],
