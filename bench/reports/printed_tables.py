@@ -11,7 +11,7 @@ from typing import NamedTuple
 ROWS_TITLE = "reranker"
 INTERVAL = "95 %"
 _BAR = re.compile(r"(?<!\\)\|")
-_ESCAPED = re.compile(r"\\([\\`*\[\]<>|_])")
+_ESCAPED = re.compile(r"\\([\\`*\[\]<>|_$])")
 _HEADING = re.compile(r"#{3,4} (.*?)(?: \([^()]*\))?$")
 
 

@@ -18,6 +18,8 @@ from bench.records.run import Run
 from bench.reports import show
 from bench.reports.document import absences, plain
 from bench.reports.findings import findings
+from bench.reports.printed_tables import plain as unescaped
+from bench.reports.renderers.markdown import escape
 from bench.reports.sections.reading import reading
 from bench.reports.sections.results import DELTA, table
 from bench.reports.sections.verdict import sentences
@@ -298,3 +300,16 @@ def test_the_verdict_says_where_the_candidates_leave_no_room_to_gain(tmp_path: P
     assert room in without
     (left,) = told(made_run(tmp_path / "left", {**values, "oracle": [0.6, 1.0, 0.5]}))
     assert room not in left
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("from $5 to $10", r"from \$5 to \$10"),
+        ("$/1k queries", "$/1k queries"),
+        ("a | $x$", r"a \| \$x\$"),
+    ],
+)
+def test_what_lies_between_two_dollars_is_no_formula(text: str, written: str) -> None:
+    assert escape(text) == written
+    assert unescaped(written) == text

@@ -16,7 +16,7 @@ from bench.comparison.leaderboard import collect
 from bench.core.errors import first_line
 from bench.gate import check
 from bench.records.run import Run
-from bench.reports import budget, comparison, leaderboard, verdict
+from bench.reports import budget, cells, comparison, leaderboard, verdict
 from bench.reports.document import Column, Document, Row, Section, Table
 from bench.reports.renderers import terminal
 from bench.reports.renderers.screen import screen
@@ -154,3 +154,13 @@ def test_no_text_from_outside_is_parsed_as_markup(tmp_path: Path, width: int) ->
     assert f"{ODD} (cpu): q" in text
     assert "[bold]d[/]\\, " in text
     assert text.count(ODD) >= 5
+
+
+def test_a_name_of_several_lines_is_one_line_of_its_table() -> None:
+    rows = [Row("a\nb", {"x": cells.count(1)}), Row("c\nd", {"x": cells.count(2)}, device="cpu")]
+    table = Table("name", [Column("x", "x")], rows, "caption")
+    text = terminal.render(Document("", [Section("s", "", [table])]))
+    assert [line.split() for line in text.splitlines()[-2:]] == [
+        ["a", "b", "1"],
+        ["c", "d", "(cpu)", "2"],
+    ]

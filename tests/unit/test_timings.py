@@ -274,3 +274,17 @@ def test_a_call_of_several_queries_has_no_query_and_a_star_of_earlier_versions_i
     assert table["query"].isna().tolist() == [True, True]
     (summary,) = summarise(table).values()
     assert (summary.queries, summary.pairs_per_s) == (1, 40.0)
+
+
+def test_a_long_name_leaves_room_for_the_picture() -> None:
+    fig, axes = style.new_figure("title")
+    axes.plot([1, 2], [1, 2], label=f"first {'x' * 200} last")
+    axes.plot([1, 2], [2, 1], label="two\nlines \U0001f680")
+    style.legend_below(axes)
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert [len(label) for label in labels] == [style.LONGEST_NAME, 11]
+    assert labels[0].startswith("first x")
+    assert labels[0].endswith("x last")
+    assert labels[1] == "two lines \U0001f680"
+    # a warning would fail here
+    assert style.image(fig, "png")

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import io
 import textwrap
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from bench.core.printable import one_line
 from bench.reports.charts.svg import Mark
 from bench.reports.judges import MARK
 
@@ -23,6 +25,8 @@ MARKERS = {
     "plus": "P",
     "cross": "X",
 }
+LONGEST_NAME = 48
+"""Characters of a name in a legend."""
 GREY, FAINT = "#777777", "#dddddd"
 WIDTH = 7.2
 """Inches of a picture."""
@@ -73,8 +77,20 @@ def look(mark: Mark) -> dict[str, str]:
 
 
 def legend(axes: Any, **options: Any) -> None:
-    """Draw a legend, by default where it covers least."""
-    axes.legend(**{"fontsize": 8, "loc": "best", "framealpha": 0.9, **options})
+    """Draw a legend, by default where it covers least. A long name has its beginning and its end:
+    the whole of it would leave no room for the picture.
+    """
+    handles, names = axes.get_legend_handles_labels()
+    labels = [_short(name) for name in names]
+    axes.legend(handles, labels, **{"fontsize": 8, "loc": "best", "framealpha": 0.9, **options})
+
+
+def _short(name: str) -> str:
+    line = one_line(name)
+    if len(line) <= LONGEST_NAME:
+        return line
+    half = LONGEST_NAME // 2
+    return f"{line[:half]}…{line[1 - half :]}"
 
 
 def legend_below(axes: Any) -> None:
@@ -121,6 +137,8 @@ def image(figure: Any, form: str) -> bytes:
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     buffer = io.BytesIO()
-    with rc_context(settings):
+    with rc_context(settings), warnings.catch_warnings():
+        # an emoji that no font here has is drawn as a box: nothing that a reader can mend
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure.savefig(buffer, format=form, dpi=150, metadata=stamps[form])
     return buffer.getvalue()

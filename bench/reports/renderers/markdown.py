@@ -33,6 +33,7 @@ from bench.reports.document import (
 )
 from bench.reports.renderers.columns import TextColumn, in_full, in_short
 
+MARKUP = r"[\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"
 FOLDED_NOTES = 6
 """From this number of notes on, they are folded."""
 
@@ -58,15 +59,17 @@ def folded(title: str, content: str) -> str:
 
 def escape(text: str) -> str:
     """Return text as text: what Markdown or HTML would read as markup is escaped. An underscore
-    inside a word is none.
+    inside a word is none, and of dollars it takes two: a formula lies between them.
     """
     return _inline(" ".join(text.split()))
 
 
 def _inline(text: str) -> str:
     """Return a part of a text, which keeps the space to its neighbours."""
-    markup = r"([\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))"
-    return re.sub(markup, r"\\\1", re.sub(r"\s+", " ", text))
+    markup = MARKUP
+    if text.count("$") > 1:
+        markup += r"|\$"
+    return re.sub(markup, lambda match: rf"\{match[0]}", re.sub(r"\s+", " ", text))
 
 
 def code(text: str) -> str:

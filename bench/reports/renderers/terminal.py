@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.core.printable import one_line
 from bench.reports.document import (
     Block,
     Bullets,
@@ -229,9 +230,10 @@ def _label(row: Row, room: int) -> Text:
     from rich.text import Text
 
     style = "italic" if row.kind == "reference" else ""
-    if not row.device or cell_len(row.label) > room:
-        return Text(shortened(row.label, room), style)
-    return Text(row.name, style).append(f" ({row.device})", "dim")
+    label = one_line(row.label)
+    if not row.device or cell_len(label) > room:
+        return Text(shortened(label, room), style)
+    return Text(one_line(row.name), style).append(f" ({row.device})", "dim")
 
 
 def _text(words: Words, style: str = "") -> Text:
