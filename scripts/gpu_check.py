@@ -203,7 +203,10 @@ def check(options: argparse.Namespace, work: Path) -> int:
         return refuse(f"{folder}: cannot be written ({error.strerror}); --out names another folder")
     print(f"{first['device']}: results in {folder}")
     pieces = [piece for piece in first["pieces"] if is_asked(piece["name"], options.only)]
-    large = [piece for piece in pieces if piece["name"].startswith("architecture:")]
+    large = []
+    # a dry run has no large networks, and starts one worker for all
+    if not options.dry_run:
+        large = [piece for piece in pieces if piece["name"].startswith("architecture:")]
     run_pieces(
         [piece for piece in pieces if piece not in large],
         log,

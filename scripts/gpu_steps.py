@@ -384,7 +384,7 @@ def attention(worker: Worker, _: str) -> None:
     """The time of a query in bfloat16 whose shape the process meets for the first time, and for the
     second, with cuDNN's attention and without: the same network and queries.
     """
-    queries, depth = (4, 8) if worker.dry_run else (ATTENTION_QUERIES, DEPTH)
+    queries, depth = (2, 8) if worker.dry_run else (ATTENTION_QUERIES, DEPTH)
     requests = list(made_up_requests(queries, depth))
     for kernel in ("sdpa", "cudnn"):
         reranker = network_of(
@@ -436,7 +436,7 @@ def packing(worker: Worker, name: str) -> None:
         for way in ways:
             seconds = worker.seconds(lambda way=way, request=request: ways[way].rerank([request]))
             single[way].append(1000 * seconds)
-    for _ in range(2 if worker.dry_run else 5):
+    for _ in range(1 if worker.dry_run else 5):
         for way in ways:
             seconds = worker.seconds(lambda way=way: ways[way].rerank(requests[:10]))
             pooled[way].append(seconds)
@@ -563,7 +563,7 @@ def compare(worker: Worker, folder: Path, dtype: str) -> None:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():
         way()
-    for turn in range(2 if worker.dry_run else 5):
+    for turn in range(1 if worker.dry_run else 5):
         for name in ways if turn % 2 == 0 else reversed(ways):
             times[name].append(worker.seconds(ways[name]))
     ours, theirs = np.concatenate(reranker.rerank(requests)), np.asarray(predict(pairs, 32))
@@ -691,7 +691,7 @@ def measured(worker: Worker, name: str, dtype: str, device: str) -> dict[str, An
     if is_list:
         queries = LISTWISE_QUERIES
     elif worker.dry_run:
-        queries = 3
+        queries = 1
     requests = list(made_up_requests(queries, 8 if worker.dry_run else DEPTH))
     if not is_list:
         for request in requests[:3]:

@@ -24,7 +24,7 @@ from bench.suite import suite as suites
 from tests.support.paths import ROOT
 
 SHIPPED = ("first-stage", "minilm-bi-encoder", "cosine-cross-encoder", "oracle")
-QUERIES = 12
+QUERIES = 6
 """How many of the 80 are scored again."""
 
 

@@ -95,7 +95,8 @@ def test_a_family_runs_as_far_as_this_machine_reaches(
         *(f"no {key}" for key in KEYS),
         "nothing listens at 127.0.0.1:9",
     }
-    assert all(reranker in printed(run) for reranker in status)
+    text = printed(run)
+    assert all(reranker in text for reranker in status)
     assert_verified(run)
 
 
@@ -176,7 +177,14 @@ def test_everything_tiny_runs_without_any_server(tmp_path: Path) -> None:
         ]
         if isinstance(entry, dict) and "base_url" in str(entry)
     ]
-    path = changed("everything-tiny", tmp_path, {r"127\.0\.0\.1:\d+": "127.0.0.1:9"}, latency=None)
+    path = changed(
+        "everything-tiny",
+        tmp_path,
+        {r"127\.0\.0\.1:\d+": "127.0.0.1:9"},
+        datasets=[{"embedded:everyday": {"queries": 3}}],
+        depth=5,
+        latency=None,
+    )
     data = yaml.safe_load(path.read_text())
     path.write_text(
         yaml.safe_dump(

@@ -289,7 +289,7 @@ def test_the_packaged_cross_encoder_scores_as_predict_does() -> None:
 
     dataset = datasets.load("embedded:everyday", None, Path.cwd())
     queries = [dataset.queries[query] for query in list(dataset.queries)[:2]]
-    docs = dataset.texts(list(dataset.documents.ids())[:12])
+    docs = dataset.texts(list(dataset.documents.ids())[:6])
     reranker: Any = rerankers.build("minilm-cross-encoder")
     reranker.load()
     scores = np.concatenate(reranker.rerank(requests_of([(query, docs) for query in queries])))

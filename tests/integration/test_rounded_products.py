@@ -120,11 +120,12 @@ def test_a_record_says_what_was_rounded(models: Path, kind: str, head: str, form
 
 
 def test_openvino_computes_the_products_in_bfloat16(
-    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: Path, shared_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Exported once a session: test_runtimes.py has the same network."""
     for package in ("onnx", "onnxscript", "onnxruntime", "openvino"):
         pytest.importorskip(package, reason="needs the openvino extra")
-    monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("RERANK_BENCH_CACHE", str(shared_folder / "exports"))
     plain = loaded(models / "bert")
     reranker = loaded(models / "bert", runtime="openvino", dtype="bfloat16")
     assert reranker.describe().identity["dtype"] == "bfloat16+float32"

@@ -27,16 +27,16 @@ t5 = partial(tiny.t5, max_length=MAX_LENGTH)
 qwen3 = partial(tiny.qwen3, max_length=MAX_LENGTH)
 
 
-def modular_cross_encoder(folder: Path) -> Path:
+def modular_cross_encoder(folder: Path, **config: Any) -> Path:
     """A cross-encoder as sentence-transformers has saved them since version 5.4: an encoder, CLS
-    pooling, and a dense head of its own.
+    pooling, and a dense head of its own. `config` changes the encoder's.
     """
     import torch
     from sentence_transformers import CrossEncoder
     from sentence_transformers.base.modules import Dense
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-    base = bert_encoder(folder.with_name(f"{folder.name}-base"))
+    base = bert_encoder(folder.with_name(f"{folder.name}-base"), **config)
     with quiet():
         torch.manual_seed(0)
         transformer = Transformer(str(base))
