@@ -68,7 +68,7 @@ def test_one_busy_moment_decides_nothing() -> None:
     hits = iter([10.0])
 
     def cost(setting: Setting) -> float:
-        if setting == USUAL and len(machine.pairs) == 5:
+        if setting == USUAL and len(machine.pairs) == 3:
             return 0.001 * next(hits, 1.0)
         return 0.001
 
@@ -82,6 +82,46 @@ def test_a_slow_model_is_timed_on_fewer_pairs() -> None:
         machine.choose([USUAL, Setting(2, 1024)])
     assert max(quick.pairs[2:]) == 96
     assert max(slow.pairs[2:]) == self_tuning.FEWEST_PAIRS
+
+
+def test_a_model_too_slow_to_try_much_computes_as_usual() -> None:
+    machine = Machine(lambda _: 1.0)
+    tried = self_tuning.settings(options(workers="auto", token_budget="auto"), USUAL, 8)
+    assert machine.choose(tried) == Choice(USUAL, 1.0, is_settled=False)
+    assert machine.now == 3 * self_tuning.FEWEST_PAIRS
+    assert len(tried) == 16
+
+
+def test_trying_ends_and_what_was_timed_decides() -> None:
+    """The second of many settings is twice as fast, and there is no time for all of them."""
+    fast = Setting(2, 1024)
+    machine = Machine(lambda setting: 0.05 if setting == fast else 0.1)
+    others = [Setting(1, budget) for budget in range(2048, 4096)]
+    choice = machine.choose([USUAL, fast, *others])
+    assert choice.setting == fast
+    assert not choice.is_settled
+    assert machine.now < self_tuning.LIMIT_S + 5
+
+
+def test_a_setting_that_fails_is_not_taken() -> None:
+    """The largest budgets would be the fastest, and memory is too short for them."""
+
+    def cost(setting: Setting) -> float:
+        if setting.token_budget > 1024 and machine.pairs[-1] > self_tuning.FEWEST_PAIRS:
+            raise RuntimeError("can't allocate memory")
+        return 1e-3 / setting.token_budget
+
+    machine = Machine(cost)
+    tried = self_tuning.settings(options(token_budget="auto"), USUAL, 4)
+    assert machine.choose(tried).setting == USUAL
+
+
+def test_a_model_that_cannot_compute_as_usual_says_why() -> None:
+    def cost(setting: Setting) -> float:
+        raise RuntimeError("can't allocate memory")
+
+    with pytest.raises(RuntimeError, match="allocate"):
+        Machine(cost).choose([USUAL, Setting(2, 1024)])
 
 
 def test_a_number_that_is_given_is_kept() -> None:
@@ -109,6 +149,8 @@ def test_a_choice_is_kept_for_its_system_alone(
         return Choice(Setting(2, 512), 0.8)
 
     system = {"weights": "a", "dtype": "float32"}
+    hasty = Choice(Setting(1, 512), 0.9, is_settled=False)
+    assert self_tuning.kept(system, "cpu", lambda: hasty) == hasty
     for _ in range(2):
         assert self_tuning.kept(system, "cpu", make) == Choice(Setting(2, 512), 0.8)
     assert len(made) == 1

@@ -13,7 +13,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
@@ -44,6 +43,10 @@ NEAR = 1.3
 """Settings within this multiple of the fastest are timed again."""
 PATIENCE_S = 0.5
 """Of one call; fewer pairs are taken where a model is slower."""
+LIMIT_S = 30.0
+"""Of all trying, but for what is being timed then: a model that is so slow, or a machine so busy,
+computes as usual, or as the settings say that were timed by then.
+"""
 WORTH = 0.97
 """A choice has to take less than this share of the time of the usual one: below, it is noise."""
 
@@ -66,6 +69,8 @@ class Choice:
 
     setting: Setting
     share: float
+    is_settled: bool = True
+    """False where time was out before all was tried: on a quieter machine it may be another one."""
 
     def facts(self) -> dict[str, object]:
         """Return what a record says of it."""
@@ -79,32 +84,78 @@ def choose(
     longest: int | None,
     clock: Clock = time.perf_counter,
 ) -> Choice:
-    """Return the fastest of the settings, or the usual one where none is clearly faster.
+    """Return the fastest of the settings, or the usual one where none is clearly faster. One that
+    fails, such as for want of memory, is not taken; where the usual one does, its error is raised.
 
     Each is timed on the same pairs; the fastest and the usual one are timed again in turns, so
     that a machine that was busy for a while decides nothing. `longest` is the model's limit in
     tokens, `clock` says the seconds.
     """
+    end = clock() + LIMIT_S
     pairs = max(FEWEST_PAIRS, BATCHES * usual.token_budget // MEDIAN_TOKENS)
     lengths = made_lengths(pairs, longest)
-    seconds = partial(_seconds, clock, compute)
+    # what it builds is not timed
     compute(usual, lengths[:FEWEST_PAIRS])
-    first = seconds(usual, lengths)
-    if first > PATIENCE_S:
-        lengths = lengths[: max(FEWEST_PAIRS, int(pairs * PATIENCE_S / first))]
-    for setting in settings:
-        compute(setting, lengths[:FEWEST_PAIRS])
-    fastest = _fastest(settings, lambda setting: seconds(setting, lengths))
+    few = _seconds(clock, compute, usual, lengths[:FEWEST_PAIRS])
+    if few > PATIENCE_S * FEWEST_PAIRS / pairs:
+        lengths = lengths[: max(FEWEST_PAIRS, int(FEWEST_PAIRS * PATIENCE_S / few))]
+    trial = Trial(usual, lengths, compute, clock, end)
+    fastest = trial.fastest(settings)
     if fastest == usual:
-        return Choice(usual, 1.0)
-    ratios = []
+        return Choice(usual, 1.0, is_settled=not trial.is_over())
+    ratios: list[float] = []
     for _ in range(ROUNDS):
-        before = seconds(usual, lengths)
-        ratios.append(seconds(fastest, lengths) / before)
+        if ratios and trial.is_over():
+            break
+        before = trial.seconds(usual)
+        ratios.append(trial.seconds(fastest) / before)
     share = statistics.median(ratios)
+    is_settled = not trial.is_over()
     if share > WORTH:
-        return Choice(usual, 1.0)
-    return Choice(fastest, share)
+        return Choice(usual, 1.0, is_settled)
+    return Choice(fastest, share, is_settled)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Settings that are timed on pairs of the same lengths until `end`, by `clock`."""
+
+    usual: Setting
+    lengths: NDArray[np.int64]
+    compute: Timed
+    clock: Clock
+    end: float
+
+    def is_over(self) -> bool:
+        return self.clock() >= self.end
+
+    def seconds(self, setting: Setting, pairs: int | None = None) -> float:
+        """Return the seconds of a setting, over the first pairs or all; infinity where it fails."""
+        try:
+            return _seconds(self.clock, self.compute, setting, self.lengths[:pairs])
+        except Exception:  # runtimes raise many kinds where memory is short
+            if setting == self.usual:
+                raise
+            return float("inf")
+
+    def fastest(self, settings: Sequence[Setting]) -> Setting:
+        """Return the setting of the smallest median; those that are far behind at once are timed
+        once, and those that time leaves nothing for are not.
+        """
+        times = {self.usual: [self.seconds(self.usual)]}
+        for setting in settings:
+            if self.is_over():
+                break
+            # as above
+            if setting != self.usual and isfinite(self.seconds(setting, FEWEST_PAIRS)):
+                times[setting] = [self.seconds(setting)]
+        limit = NEAR * min(first for (first,) in times.values())
+        near = [setting for setting, (first,) in times.items() if first <= limit]
+        for _ in range(ROUNDS - 1):
+            for setting in near:
+                if not self.is_over():
+                    times[setting].append(self.seconds(setting))
+        return min(near, key=lambda setting: statistics.median(times[setting]))
 
 
 def made_lengths(pairs: int, longest: int | None) -> NDArray[np.int64]:
@@ -135,7 +186,8 @@ def parts_of(threads: int) -> list[int]:
 
 
 def kept(system: Mapping[str, object], device: str, make: Callable[[], Choice]) -> Choice:
-    """Return the choice that was made for a system on this machine, or make it and keep it.
+    """Return the choice that was made for a system on this machine, or make it, and keep it where
+    it is settled.
 
     `system` says what else decides the speed: weights, runtime, number format, threads. A file that
     cannot be read or written costs the trying again.
@@ -151,6 +203,8 @@ def kept(system: Mapping[str, object], device: str, make: Callable[[], Choice]) 
         # it is tried again
         pass
     choice = make()
+    if not choice.is_settled:
+        return choice
     content = {"setting": choice.setting._asdict(), "share": choice.share}
     try:
         make_folder(path.parent)
@@ -158,19 +212,6 @@ def kept(system: Mapping[str, object], device: str, make: Callable[[], Choice]) 
     except (OSError, BenchError):
         pass  # it is tried again the next time
     return choice
-
-
-def _fastest(settings: Sequence[Setting], seconds: Callable[[Setting], float]) -> Setting:
-    """Return the setting of the smallest median; those that are far behind at once are timed
-    once.
-    """
-    times = {setting: [seconds(setting)] for setting in settings}
-    limit = NEAR * min(first for (first,) in times.values())
-    near = [setting for setting, (first,) in times.items() if first <= limit]
-    for _ in range(ROUNDS - 1):
-        for setting in near:
-            times[setting].append(seconds(setting))
-    return min(near, key=lambda setting: statistics.median(times[setting]))
 
 
 def _seconds(clock: Clock, compute: Timed, setting: Setting, lengths: NDArray[np.int64]) -> float:

@@ -186,6 +186,8 @@ class Ways:
         try:
             return self_tuning.choose(usual, tried, self._compute, longest)
         finally:
+            # what was tried is nothing that a pass over queries met
+            self._scorer.limit.take_halvings()
             for workers in self._workers.values():
                 workers.close()
 
