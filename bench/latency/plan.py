@@ -13,6 +13,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bench.contract.identity import Fields
 from bench.core.errors import SuiteError, Unavailable
+from bench.core.outsiders import outsiders_code
 from bench.latency import scenarios as table
 from bench.latency.common_plan import CommonPlan
 from bench.latency.lane import warmups
@@ -120,9 +121,10 @@ class LatencyPlan(CommonPlan):
         calls = 0
         if any(scenario.warms_up for _, scenario in timed):
             calls += warmups(self, remote)
-        for _, scenario in timed:
-            turns = scenario.turns(self.options(scenario), self, sample)
-            calls += sum(turn.calls for turn in turns)
+        for name, scenario in timed:
+            with outsiders_code(f"turns() of {name}"):
+                turns = scenario.turns(self.options(scenario), self, sample)
+                calls += sum(turn.calls for turn in turns)
         return calls
 
     def speed_fields(self) -> Fields:

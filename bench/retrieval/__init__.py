@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.core.errors import SuiteError
 from bench.core.options import validated
+from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.plugins import resolve
 from bench.core.progress import Observer
 from bench.retrieval.base import BaseFirstStage, wrap
@@ -61,9 +62,13 @@ def build(
     Raises SuiteError for an unknown name or options that cannot be used.
     """
     model = options_for(name)
-    stage: BaseFirstStage = _class(name)(
-        validated(model, options, f"first stage '{name}'"), base_dir
-    )
+    valid = validated(model, options, f"first stage '{name}'")
+    try:
+        with outsiders_code():
+            stage: BaseFirstStage = _class(name)(valid, base_dir)
+    except OutsiderError as error:
+        raise SuiteError(f"first stage '{name}' cannot be made: {error}") from error.cause
+    stage.is_outside = name not in TABLE
     stage.attach(device, observer or Observer())
     return stage
 

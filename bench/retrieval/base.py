@@ -40,6 +40,8 @@ class BaseFirstStage(ABC):
     """Whether the source of its candidates holds all that decides them: not so where code of an
     outsider does.
     """
+    is_outside: bool = False
+    """Whether an outsider wrote it: what it retrieves is checked."""
     parts: Sequence[tuple[str, BaseFirstStage]] = ()
     """The first stages that it is made of, by name."""
 

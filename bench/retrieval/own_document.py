@@ -8,6 +8,7 @@ from dataclasses import replace
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.note import Code, Notes
 from bench.datasets.base import Dataset
+from bench.retrieval.answer import retrieved
 from bench.retrieval.base import BaseFirstStage
 
 
@@ -18,8 +19,8 @@ def candidates_of(
     dataset says so.
     """
     if not dataset.skip_own:
-        return stage.retrieve(dataset, query_ids, depth)
-    wide = stage.retrieve(dataset, query_ids, depth + 1)
+        return retrieved(stage, dataset, query_ids, depth)
+    wide = retrieved(stage, dataset, query_ids, depth + 1)
     by_query = {
         query_id: entry.without({query_id}).first(depth)
         for query_id, entry in wide.by_query.items()

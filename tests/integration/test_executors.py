@@ -470,3 +470,13 @@ def test_an_executor_that_leaves_jobs_out_fails_one_trial_of_its_group(
 def test_an_executor_that_cannot_be_is_refused(entry: Any, message: str, collection: Path) -> None:
     with pytest.raises(SuiteError, match=message):
         load(suite(collection, executor=entry))
+
+
+class Unfinished(Executor):
+    """Has no `run`."""
+
+
+def test_an_executor_that_cannot_be_made_is_named() -> None:
+    name = f"{__name__}:Unfinished"
+    with pytest.raises(SuiteError, match=f"executor '{name}' cannot be made: TypeError"):
+        executors.build(name)

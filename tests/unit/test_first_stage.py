@@ -25,13 +25,14 @@ from bench import retrieval
 from bench.cli.main import cli
 from bench.contract.candidates import Candidates, QueryCandidates
 from bench.core.cache_dir import cache_dir
-from bench.core.errors import DataError, SuiteError
+from bench.core.errors import DataError, RerankerError, SuiteError
 from bench.core.note import Code
 from bench.datasets.base import Dataset, Extras
 from bench.datasets.memory import MemoryDocuments
 from bench.ranking.trec import read_run, write_run
 from bench.ranking.trec_order import RepeatedDocument, ranked
 from bench.retrieval.base import BaseFirstStage
+from bench.retrieval.own_document import candidates_of
 from tests.support.notes import counts
 from tests.support.paths import ROOT
 
@@ -717,3 +718,47 @@ def test_a_line_in_the_table_is_in_the_list(monkeypatch: pytest.MonkeyPatch) -> 
     (line,) = [line for line in result.output.splitlines() if line.startswith("nearest")]
     assert "the nearest shelf" in line
     assert [name for name in retrieval.TABLE if name not in result.output] == []
+
+
+class Returning(BaseFirstStage):
+    """Retrieves for one query what a test has chosen."""
+
+    answer: ClassVar[Any] = None
+
+    def retrieve(self, dataset: Dataset, query_ids: Sequence[str], depth: int) -> Candidates:
+        if isinstance(self.answer, QueryCandidates):
+            return Candidates({"q1": self.answer}, depth, {"first_stage": "returning"})
+        answer: Candidates = self.answer
+        return answer
+
+
+class Unfinished(BaseFirstStage):
+    """Has no `retrieve`."""
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (None, "returned None; it returns Candidates"),
+        ([], "returned a value of type list; it returns Candidates"),
+        (Candidates({}, 2, {}), "returned no entry for query 'q1'"),
+        (QueryCandidates(("d1", "d1"), (2.0, 1.0)), "query 'q1' has a document twice"),
+        (QueryCandidates(("d1", "d2", "d3"), (3.0, 2.0, 1.0)), "has 3 documents, and at most 2"),
+        (QueryCandidates(("d1",), (math.nan,)), "has a score that is no finite number"),
+        (QueryCandidates(("d1", "d2"), (1.0, 2.0)), "has scores that rise"),
+        (QueryCandidates(("d1", "else"), (2.0, 1.0)), "document 'else' is not in the collection"),
+    ],
+)
+def test_what_an_outsiders_first_stage_retrieves_is_checked(
+    answer: Any, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Returning, "answer", answer)
+    stage = retrieval.build(f"{__name__}:Returning", None, tmp_path)
+    with pytest.raises(RerankerError, match=problem) as error:
+        candidates_of(stage, dataset(PETS, {"q1": "cat"}), ["q1"], 2)
+    assert str(error.value).startswith(f"retrieve() of {__name__}:Returning")
+
+
+def test_a_first_stage_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=f"first stage '{__name__}:Unfinished' cannot be made"):
+        retrieval.build(f"{__name__}:Unfinished", None, tmp_path)

@@ -11,6 +11,7 @@ from typing import Any
 from bench.contract.part import Part
 from bench.core.errors import SuiteError
 from bench.core.options import validated
+from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.plugins import resolve
 from bench.scoring.executors.base import Executor
 
@@ -57,4 +58,9 @@ def build(name: str, options: Any = None) -> Executor:
     that cannot be used.
     """
     kind = class_of(name)
-    return kind(name, validated(kind.Options, options, f"executor '{name}'"))
+    valid = validated(kind.Options, options, f"executor '{name}'")
+    try:
+        with outsiders_code():
+            return kind(name, valid)
+    except OutsiderError as error:
+        raise SuiteError(f"executor '{name}' cannot be made: {error}") from error.cause
