@@ -448,7 +448,7 @@ def test_without_a_quality_pass_it_learns_from_the_first_stage(everyday: Work) -
 
 SUITE: Mapping[str, Any] = {
     "name": "learned",
-    "datasets": [{"embedded:everyday": {"queries": 40}}],
+    "datasets": [{"embedded:everyday": {"queries": 20}}],
     "rerankers": ["ltr", "word-overlap"],
     "pipelines": [
         {
