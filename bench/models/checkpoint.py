@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.contract.identity import Checkpoint
 from bench.core.errors import RerankerError
 from bench.models import sentence_transformer
 from bench.models.options import NetworkOptions
 from bench.models.quiet import quiet
 from bench.models.weights import Weights
 
+_UNTRAINED: dict[tuple[Checkpoint, type, str], frozenset[str]] = {}
+"""Weights, class and configuration -> the names of parameters that these weights do not hold."""
 T5_KINDS = ("t5", "mt5", "umt5")
 _WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How the names of architectures end that write text."""
@@ -161,12 +164,21 @@ def untrained(model: Any, weights: Weights, options: NetworkOptions) -> set[str]
     """Return the names of parameters that the checkpoint does not hold: the library drew them at
     random.
 
-    Asks transformers' own loading report, on the meta device, where no weight is read or allocated.
+    Asks transformers' own loading report, on the meta device, where no weight is read or allocated:
+    once per process, since that takes as long as a small model takes to load.
     """
     network = model.transformers_model
     if network.base_model is network:
         # an encoder whose head is a module of its own, which loads all of its weights or fails
         return set()
+    decided_by = (weights.checkpoint(), type(network), network.config.to_json_string())
+    if decided_by not in _UNTRAINED:
+        _UNTRAINED[decided_by] = _missing(network, weights, options)
+    return set(_UNTRAINED[decided_by])
+
+
+def _missing(network: Any, weights: Weights, options: NetworkOptions) -> frozenset[str]:
+    """Return the names of a network's parameters that its weights do not hold."""
     with quiet(), sentence_transformer.explained(weights):
         _, report = type(network).from_pretrained(
             weights.fetch(),
@@ -177,7 +189,7 @@ def untrained(model: Any, weights: Weights, options: NetworkOptions) -> set[str]
             device_map="meta",
             output_loading_info=True,
         )
-    return set(report["missing_keys"])
+    return frozenset(report["missing_keys"])
 
 
 def refuse_other_tokenizer(network: Any, tokenizer: Any, spec: str) -> None:

@@ -22,7 +22,7 @@ from bench import rerankers
 from bench.catalogue import entries
 from bench.contract.request import CandidateList
 from bench.core.errors import BenchError, RerankerError
-from bench.models import hub, tiny
+from bench.models import checkpoint, hub, tiny
 from tests.support import fake_hub, tiny_models
 from tests.support.agreement import close
 
@@ -275,6 +275,23 @@ def test_a_refused_checkpoint_fails_alone(sources: Path, tmp_path: Path, collect
     assert finished_run["word-overlap"][0] == "done"
     assert finished_run["broken"][0] == "failed"
     assert "no tokenizer in it" in finished_run["broken"][1]
+
+
+def test_what_weights_lack_is_asked_once_and_of_other_weights_anew(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has checked them before they load."""
+    folder = shutil.copytree(sources / "cross-encoder", tmp_path / "model")
+    rerankers.build("cross-encoder", str(folder)).load()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "_missing", lambda *_: pytest.fail("asked again"))
+        rerankers.build("cross-encoder", str(folder)).load()
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    headless = {name: tensors[name] for name in tensors if not name.startswith("classifier")}
+    save_file(headless, file, metadata={"format": "pt"})
+    with pytest.raises(RerankerError, match="classifier"):
+        rerankers.build("cross-encoder", str(folder)).load()
 
 
 def test_where_every_reranker_is_refused_nothing_is_run(
