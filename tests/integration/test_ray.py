@@ -28,11 +28,14 @@ from bench.contract.scored import Scored
 from bench.core.errors import ExecutorError, RerankerError
 from bench.core.note import Code
 from bench.core.outsiders import OutsiderError
+from bench.models.weights import file_hash
 from bench.retrieval.vectors import CHUNK
 from bench.scoring import chunk_file, executors
 from bench.scoring.engine import score
 from bench.scoring.executors import ray_session
 from bench.scoring.executors.base import Executor
+from bench.training import recipe as recipes
+from bench.training.train import train
 from tests.support import tiny_models
 from tests.support.made_requests import requests
 from tests.support.notes import noted
@@ -65,6 +68,15 @@ class Own(MortalReranker):
 
     def _one(self, query, doc):
         return super()._one(query + SALT, doc)
+
+
+class Once(MortalReranker):
+    def score(self, pairs):
+        died = os.path.join(self.options.folder, "died")
+        if not os.path.exists(died):
+            open(died, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().score(pairs)
 
 
 class Elsewhere(HashReranker):
@@ -363,6 +375,42 @@ def test_a_collection_is_encoded_on_actors_to_the_same_vectors(
     executor.close()
     assert np.array_equal(rows[0][0], rows[1][0])
     assert rows[0][1] == rows[1][1]
+
+
+@pytest.mark.slow
+def test_a_teacher_whose_actor_is_killed_teaches_the_same_weights(
+    own: str,
+    executor: Executor,
+    cluster: Simulated,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = recipes.load(
+        {
+            "name": "taught",
+            "base": "tiny:bert-cross-encoder",
+            "data": {"embedded:everyday-train": {"queries": 12}},
+            "dev": 0.25,
+            "leaks": "drop",
+            "epochs": 1,
+            "checks": 1,
+            "length": 32,
+            "depth": 8,
+            "dtype": "float32",
+            "teacher": {own.replace("Own", "Once"): {"folder": str(tmp_path)}},
+            "negatives": {"from": "bm25", "per_query": 3, "below": 0.9},
+        }
+    )
+    weights = []
+    # on the actors first: nothing dies after that
+    for place in (cluster.address, None):
+        monkeypatch.setenv("RERANK_BENCH_CACHE", str(tmp_path / f"cache {place is None}"))
+        trained = train(recipe, tmp_path / f"out {place is None}", device="cpu", on=place)
+        weights.append(file_hash(trained.model / "model.safetensors"))
+    pids = {int(path.stem) for path in tmp_path.glob("*.pid")}
+    assert (tmp_path / "died").exists()
+    assert len(pids - {os.getpid()}) == 1, "another actor took the place of the one that was killed"
+    assert weights[0] == weights[1]
 
 
 @pytest.mark.slow
