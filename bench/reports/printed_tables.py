@@ -10,8 +10,11 @@ from typing import NamedTuple
 
 ROWS_TITLE = "reranker"
 INTERVAL = "95 %"
+ALL_COLUMNS = "All columns"
+"""The title below which report.md has a table with all of its columns."""
 _BAR = re.compile(r"(?<!\\)\|")
 _ESCAPED = re.compile(r"\\([\\`*\[\]<>|_$])")
+_FOLD = re.compile(r"<details><summary>(.*)</summary>$")
 _HEADING = re.compile(r"#{3,4} (.*?)(?: \([^()]*\))?$")
 
 
@@ -36,12 +39,17 @@ class PrintedTable:
 
 def markdown_tables(text: str) -> Iterator[PrintedTable]:
     """Yield the tables of rerankers of report.md, each with the heading above it."""
-    title = ""
+    title, heading_above = "", ""
     table: PrintedTable | None = None
     for line in text.splitlines():
-        heading = _HEADING.match(line)
+        heading, fold = _HEADING.match(line), _FOLD.match(line)
         if heading:
-            title = plain(heading[1])
+            title = heading_above = plain(heading[1])
+        elif fold:
+            # another section, which has no heading; this one is of the table above it
+            title = heading_above if fold[1] == ALL_COLUMNS else plain(fold[1])
+        elif line == "</details>":
+            title = heading_above
         if not line.startswith("| "):
             if table is not None:
                 yield table
@@ -153,7 +161,7 @@ class _Reader(HTMLParser):
 
     def _end_of_head(self) -> None:
         parts = (self._texts.get("name", ""), self._texts.get("device", ""))
-        self._words.append(PrintedCell(" ".join(word.strip() for word in parts if word.strip())))
+        self._words.append(PrintedCell(" ".join(" ".join(parts).split())))
 
     def _end_of_cell(self) -> None:
         if self._is_reason:

@@ -117,3 +117,11 @@ def test_it_becomes_a_baseline_of_today(folder: Path, tmp_path: Path) -> None:
         before.per_query.sort_values(["trial", "measure", "query"], ignore_index=True)
     )
     assert "6 of 6 gates passed" in call("check", path, "--baseline", FOLDER)
+
+
+def test_a_rebuilt_report_of_it_prints_what_its_records_hold(folder: Path) -> None:
+    """Its report has folded sections with tables of rerankers, and no heading in between."""
+    assert CliRunner().invoke(cli, ["report", str(folder)]).exit_code == 0
+    result = CliRunner().invoke(cli, ["verify", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert "nothing differs" in result.output

@@ -19,6 +19,9 @@ CONDITIONALS = 4.2
 there are fewer.
 """
 
+ANYTHING = 2.1
+"""`dict[str, Any]` and `Mapping[str, Any]` per 1,000 lines of the package."""
+
 
 def sources(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.py"))
@@ -52,6 +55,13 @@ def test_programs_next_to_the_package_are_clean(folder: str) -> None:
     paths = sources(ROOT / folder)
     assert paths
     assert problems(paths) == ""
+
+
+def test_dictionaries_of_anything_stay_at_the_edges() -> None:
+    modules = structure.modules(ROOT).values()
+    lines = sum(len(module.lines) for module in modules)
+    count = sum(len(structure.any_dictionaries(tree(module.path))) for module in modules)
+    assert 1000 * count / lines <= ANYTHING, "give what is in it a type: a model, a NamedTuple"
 
 
 def test_conditional_expressions_become_fewer() -> None:

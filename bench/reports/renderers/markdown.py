@@ -31,6 +31,7 @@ from bench.reports.document import (
     Words,
     absences,
 )
+from bench.reports.printed_tables import ALL_COLUMNS
 from bench.reports.renderers.columns import TextColumn, in_full, in_short
 
 MARKUP = r"[\\`*\[\]<>|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])"
@@ -157,7 +158,7 @@ def _table(table: Table) -> str:
         notes_list = folded(counted(len(notes), "note"), notes_list)
     parts = [_grid(table, short), _list(missing), notes_list]
     if has_details and table.rows:
-        parts.append(folded("All columns", _grid(table, full)))
+        parts.append(folded(ALL_COLUMNS, _grid(table, full)))
     return _joined(parts)
 
 
