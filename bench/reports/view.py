@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.comparison.agreement import Agreement, agreements
 from bench.comparison.learning_curves import LearningCurve, learning_curves
+from bench.comparison.orders import OrderAgreement, order_agreements
 from bench.comparison.worth import Worth, Worths, worths
 from bench.core.errors import RecordError
 from bench.core.note import Code, Note, note
@@ -137,6 +138,10 @@ class View:
     @cached_property
     def agreements(self) -> dict[GroupKey, list[Agreement]]:
         return agreements(self.run)
+
+    @cached_property
+    def order_agreements(self) -> list[OrderAgreement]:
+        return order_agreements(self.run)
 
     @cached_property
     def learning_curves(self) -> list[LearningCurve]:

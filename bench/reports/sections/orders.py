@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.comparison.orders import FEW, OrderAgreement, order_agreements
+from bench.comparison.orders import FEW, OrderAgreement
 from bench.core.counting import counted
 from bench.records.rows import GroupKey
 from bench.reports import cells
@@ -23,7 +23,7 @@ EXPLANATION = (
 
 def orders(view: View) -> Section | None:
     """Return a row per two groups; None where no two have two rerankers in common."""
-    agreements = order_agreements(view.run)
+    agreements = view.order_agreements
     if not agreements:
         return None
     columns = [
