@@ -139,13 +139,15 @@ TABLE: dict[str, Entry] = {
     ),
     "list": Entry(
         "bench.cli.looking:list_",
-        "List what a suite can name: rerankers with size, context, languages, licence, "
-        "price, what they need and whether it is here.",
+        "List WHAT there is: rerankers with size, context, languages, licence, price, what "
+        "they need and whether it is here; datasets, first-stages, scenarios, executors and "
+        "measures that a suite may name; probes, sections of the report, shipped suites, and "
+        "the guides (docs).",
     ),
     "show": Entry(
         "bench.cli.looking:show",
         "Show one reranker of the catalogue, a dataset's card and size, a suite as "
-        "resolved, or a run's table.",
+        "resolved, a run's table, or a guide: `show doc training` is docs/training.md.",
     ),
     "doctor": Entry(
         "bench.cli.looking:doctor",
