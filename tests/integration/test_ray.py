@@ -22,17 +22,20 @@ import pytest
 import yaml
 
 from bench import datasets, rerankers, retrieval
+from bench.cli.console import open_console, open_observer
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList
 from bench.contract.scored import Scored
 from bench.core.errors import ExecutorError, RerankerError
 from bench.core.note import Code
 from bench.core.outsiders import OutsiderError
+from bench.core.progress import watching
 from bench.models.weights import file_hash
+from bench.reports.progress import QuietObserver
 from bench.retrieval.vectors import CHUNK
 from bench.scoring import chunk_file, executors
 from bench.scoring.engine import score
-from bench.scoring.executors import ray_session
+from bench.scoring.executors import ray_room, ray_session
 from bench.scoring.executors.base import Executor
 from bench.training import recipe as recipes
 from bench.training.train import train
@@ -307,28 +310,35 @@ def test_a_run_without_room_on_any_machine_ends_with_one_line(
     assert errors.count("\n") == 1, "the rows to come have no room, either"
 
 
-@pytest.mark.slow
-def test_a_quiet_run_says_that_it_waits_for_room_and_when_it_has_it(
-    own: str, executor: Executor, cluster: Simulated, tmp_path: Path
+def test_quiet_work_says_that_it_waits_for_room_and_when_it_has_it(
+    own: str,
+    executor: Executor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     scored(FAKE, {}, requests(2), executor)
+    monkeypatch.setattr(ray_room, "SAY_SECONDS", 0.5)
     ray: Any = importlib.import_module("ray")
     others = [ray.remote(Other).options(num_cpus=1).remote() for _ in range(2)]
     ray.get([other.work.remote() for other in others])
-    write_collection(tmp_path)
-    write_suite(tmp_path, {own: {"name": "own", "folder": str(tmp_path)}}, latency=None)
-    process = started(tmp_path, "run", "suite.yaml", "--quiet", "--on", cluster.address)
-    assert process.stderr is not None
-    waits = process.stderr.readline()
-    for other in others:
-        ray.kill(other)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+
+    class Freeing(QuietObserver):
+        def waits(self, text: str) -> None:
+            super().waits(text)
+            while others:
+                ray.kill(others.pop())
+
+    with watching(Freeing(open_console(stderr=True))):
+        scored(own, {"folder": str(tmp_path)}, requests(4), executor)
+    waits, *placed = capsys.readouterr().err.splitlines()
     assert waits == (
         "ray: no actor has a place: each takes 1 CPU, and the cluster has 2 CPUs on 2 machines, "
-        "of which 0 CPUs are free. Waiting, at most 600 s (patience)\n"
+        "of which 0 CPUs are free. Waiting, at most 600 s (patience)"
     )
-    assert "a place, after" in errors
+    assert placed
+    assert all("a place, after" in line for line in placed)
+    assert isinstance(open_observer(quiet=True), QuietObserver)
 
 
 @pytest.mark.slow
