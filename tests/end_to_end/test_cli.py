@@ -18,6 +18,7 @@ import yaml
 from bench.cli.main import INTERRUPTED
 from tests.support.command import bench, bench_process
 from tests.support.paths import ROOT
+from tests.support.processes import heed_interrupts
 
 
 def write_suite(folder: Path, collection: Path, **more: object) -> Path:
@@ -174,9 +175,7 @@ def test_an_interrupt_says_how_to_go_on(collection: Path, tmp_path: Path) -> Non
         env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        ),  # shells have background jobs, such as these tests, ignore it
+        preexec_fn=heed_interrupts,
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "log").exists() and time.monotonic() < deadline:

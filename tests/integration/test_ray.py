@@ -43,7 +43,7 @@ from tests.support import tiny_models
 from tests.support.made_requests import requests
 from tests.support.notes import noted
 from tests.support.paths import ROOT
-from tests.support.processes import commands_with, is_running, wait_for
+from tests.support.processes import commands_with, heed_interrupts, is_running, wait_for
 
 pytest.importorskip("ray", reason="needs the extra [ray]")
 
@@ -198,6 +198,7 @@ def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
 
 

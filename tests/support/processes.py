@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,6 +10,13 @@ from pathlib import Path
 
 SECONDS = 90
 """Within which what is waited for happens, also on a busy machine."""
+
+
+def heed_interrupts() -> None:
+    """Of a process that begins: shells have what they run in the background, such as these tests,
+    ignore Ctrl-C, and its children inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
