@@ -16,6 +16,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 import bench
+from bench import reports
 from bench.datasets import embedded
 from bench.datasets.base import Dataset
 from bench.datasets.files import read_folder
@@ -170,6 +171,16 @@ def pixels(quick_files: None) -> Iterator[None]:
     """The runs of this module draw their pictures."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(style, "image", _DRAW)
+        yield
+
+
+@pytest.fixture(scope="module")
+def without_reports() -> Iterator[None]:
+    """The runs of this module write no reports, which are half of a tiny run: tests of what reports
+    say, and of commands, have them written.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reports, "write", lambda run, on_failure=None: [])
         yield
 
 

@@ -14,12 +14,12 @@ def test_mutated_input_ends_in_no_traceback_no_hang_and_no_stray_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MPLBACKEND", "Agg")
-    tally = fuzz.fuzz(cases=60, seed=20, limit=120, jobs=2)
+    tally = fuzz.fuzz(cases=45, seed=20, limit=120, jobs=2)
     assert tally.faults == {}
-    assert sum(tally.kinds.values()) == 60
+    assert sum(tally.kinds.values()) == 45
     assert set(tally.kinds) == set(fuzz.KINDS)
-    assert tally.codes[0] > 12, "some mutations leave valid input"
-    assert tally.codes[2] > 12, "and some do not"
+    assert tally.codes[0] > 9, "some mutations leave valid input"
+    assert tally.codes[2] > 9, "and some do not"
 
 
 def test_a_case_is_the_same_whenever_it_is_made(

@@ -28,6 +28,8 @@ from bench.records.run import Run
 from bench.suite.pipeline_entry import PipelineEntry
 from tests.support.command import bench as command
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 HASH = "tests.support.fakes:HashReranker"
 ROWS: list[Any] = [
     {HASH: {"name": "red", "salt": "r"}},

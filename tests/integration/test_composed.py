@@ -31,6 +31,8 @@ from bench.scoring.engine import score
 from bench.suite import suite
 from tests.support import tiny_late
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 HERE = "tests.integration.test_composed"
 
 

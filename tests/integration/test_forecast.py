@@ -23,6 +23,8 @@ from bench.runner.history import History
 from tests.support.command import bench as command
 from tests.support.fake_cohere import FakeCohere
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 FAKE = "tests.support.fakes:HashReranker"
 NO_TIMING: dict[str, Any] = {"latency": None}
 

@@ -14,6 +14,8 @@ import bench
 from bench.core.errors import BenchError
 from bench.core.note import Code, Note, read_notes
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 HERE = "tests.integration.test_handed_objects"
 TIMED = {
     "scenarios": ["single", "cold"],

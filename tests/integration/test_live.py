@@ -27,6 +27,8 @@ from tests.support.command import bench as command
 from tests.support.fake_clock import FakeClock
 from tests.support.fakes import FakeOptions, HashReranker
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 QUERIES = 24
 LIMIT = SpeedGate(ratio=1.1)
 

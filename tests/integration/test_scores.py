@@ -23,6 +23,8 @@ from bench.records.scores import TOGETHER, read_scores, score_writer
 from bench.rerankers.base import Description, PointwiseReranker
 from bench.retrieval.base import BaseFirstStage
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 HERE = "tests.integration.test_scores"
 STRANGE = (0.1 + 0.2, -0.0, 0.0, 5e-324, 1.7976931348623157e308, 1.0, np.nextafter(1.0, 2.0), -1e-9)
 """Numbers that single precision, text or a careless copy would change."""

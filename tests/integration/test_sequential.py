@@ -17,6 +17,8 @@ from bench.records.run import Run
 from bench.suite import suite as suites
 from tests.support.command import bench as command
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 QUERIES = 60
 GATES = "quality: {nDCG@10: 0.2}\nfailures: 0\n"
 

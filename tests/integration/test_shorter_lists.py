@@ -23,6 +23,8 @@ from bench.rerankers.base import BaseReranker, Description
 from bench.rerankers.options import RerankerOptions
 from tests.support import command
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 HERE = "tests.integration.test_shorter_lists"
 
 

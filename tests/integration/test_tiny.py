@@ -30,6 +30,8 @@ from bench.reports import exports, findings, leaderboard
 from bench.reports.renderers import render
 from bench.rerankers import build
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 BACKENDS = {
     "bert-cross-encoder": "cross-encoder",
     "xlmr-cross-encoder": "cross-encoder",

@@ -34,6 +34,8 @@ from bench.training.fractions import subset
 from tests.support import made_training
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 RECIPE = (ROOT / "suites" / "recipes" / "tiny.yaml").read_text(encoding="utf-8")
 
 

@@ -40,6 +40,8 @@ from bench.tuning.outcome import Outcome, TimedPipeline
 from bench.tuning.tune import Settings, dataset_names, tune
 from tests.support.fake_clock import FakeClock
 
+pytestmark = pytest.mark.usefixtures("without_reports")
+
 
 class Ticking(FakeClock):
     """Takes a microsecond to read, so that no call takes none."""
