@@ -9,22 +9,10 @@ import click
 from bench.cli.arguments import MEANING, RUN
 from bench.cli.console import open_console, warn
 from bench.core.errors import BenchError
+from bench.discover import listing
 
 if TYPE_CHECKING:
     from bench.records.run import Run
-
-LISTED = (
-    "rerankers",
-    "datasets",
-    "first-stages",
-    "scenarios",
-    "executors",
-    "measures",
-    "probes",
-    "sections",
-    "suites",
-    "docs",
-)
 
 
 @click.command(epilog=MEANING)
@@ -40,7 +28,7 @@ def report(run: Run) -> None:
 
 
 @click.command(name="list")
-@click.argument("what", metavar="WHAT", type=click.Choice(LISTED))
+@click.argument("what", metavar="WHAT", type=click.Choice(["rerankers", *listing.LISTS]))
 @click.option(
     "--backend",
     metavar="NAME",
@@ -51,22 +39,18 @@ def list_(what: str, backend: str | None) -> None:
     and whether it is here; datasets, first-stages, scenarios, executors and measures that a suite
     may name; probes, sections of the report, shipped suites, and the guides (docs).
     """
-    from bench.discover import listing
-
     if backend and what != "rerankers":
         raise BenchError("--backend goes with `list rerankers`")
     listing.show_list(what, backend)
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["reranker", "dataset", "suite", "run", "doc"]))
+@click.argument("what", type=click.Choice(list(listing.DETAILS)))
 @click.argument("name")
 def show(what: str, name: str) -> None:
     """Show one reranker of the catalogue, a dataset's card and size, a suite as resolved, a run's
     table, or a guide: `show doc training` is docs/training.md.
     """
-    from bench.discover import listing
-
     listing.show_one(what, name, open_console())
 
 

@@ -34,15 +34,8 @@ def show_list(what: str, backend: str | None = None) -> None:
 
 
 def show_one(what: str, name: str, console: Console) -> None:
-    """Print everything about one reranker, dataset, suite or run, or a guide."""
-    printers = {
-        "reranker": _show_reranker,
-        "dataset": _show_dataset,
-        "suite": _show_suite,
-        "doc": _show_doc,
-        "run": _show_run,
-    }
-    printers[what](name, console)
+    """Print everything about one of DETAILS: a reranker, dataset, suite or run, or a guide."""
+    DETAILS[what](name, console)
 
 
 def _datasets() -> Iterator[Sequence[str]]:
@@ -280,3 +273,12 @@ def _show_run(name: str, console: Console) -> None:
         f"{run.info.suite} {run.info.id}, {run.info.status}, {run.info.started}", markup=False
     )
     reports.show(run, console)
+
+
+DETAILS: Mapping[str, Callable[[str, Console], None]] = {
+    "reranker": _show_reranker,
+    "dataset": _show_dataset,
+    "suite": _show_suite,
+    "run": _show_run,
+    "doc": _show_doc,
+}
