@@ -164,6 +164,21 @@ def test_a_server_that_drips_is_given_up(
         assert ask(build(backend, url, timeout_s=0.3)) == Failure("no answer within 0.3 s")
 
 
+def test_a_session_that_the_thread_has_of_others_bounds_nothing_and_stays_theirs(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a call of the vendor's own client in the same thread."""
+    requests = pytest.importorskip("requests")
+    requestor = pytest.importorskip("voyageai.api_resources.api_requestor")
+    with requests.Session() as theirs, raw(drip_body) as url:
+        monkeypatch.setattr(requestor._thread_context, "session", theirs, raising=False)
+        now = time.time()
+        monkeypatch.setattr(requestor._thread_context, "session_create_time", now, raising=False)
+        client = build("voyage", url, timeout_s=0.3)
+        assert ask(client) == Failure("no answer within 0.3 s")
+        assert requestor._thread_context.session is theirs
+
+
 @pytest.mark.parametrize("backend", sorted(BACKENDS))
 def test_an_answer_that_unpacks_to_more_than_any_answer_has_is_refused(
     build: Build, server: FakeCohere, backend: str, monkeypatch: pytest.MonkeyPatch

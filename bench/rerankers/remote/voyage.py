@@ -1,16 +1,16 @@
 """Voyage AI's hosted rerankers, by POST /v1/rerank through the voyageai SDK.
 
 Reference: https://docs.voyageai.com/reference/reranker-api (1,000 documents and 600,000 tokens a
-request; the query counts once per document). The SDK speaks through a session per thread of the
-requests library; ours hands what is to be sent to the HTTP client of the reranker at work in that
-thread, which bounds time and size. The SDK keeps the session for whoever calls it next in that
-thread: with no reranker of ours at work, it sends as requests does.
+request; the query counts once per document). The SDK speaks through a session of the requests
+library, which it keeps for each thread; for the time of a call that is one of ours, which hands
+what is to be sent to the HTTP client of the reranker: that bounds time and size.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar
 
@@ -22,8 +22,6 @@ from bench.rerankers.remote.answer import Answer, count
 from bench.rerankers.remote.client import ApiReranker
 from bench.rerankers.remote.options import SplitOptions
 from bench.rerankers.remote.refusal import Refusal, reason_in, retry_after
-
-_at_work = threading.local()
 
 
 class VoyageOptions(SplitOptions):
@@ -48,28 +46,25 @@ class VoyageReranker(ApiReranker):
 
     def connect(self, key: str, http: Any) -> Any:
         sdk = require("voyageai", "api")
-        sdk.requestssession = _session
         return sdk.Client(key, max_retries=0, timeout=self.options.timeout_s, base_url=self._url())
 
     def ask(self, query: str, documents: Sequence[str]) -> Answer:
         options, errors = self.options, require("voyageai.error", "api")
-        _at_work.http = self._http
         try:
-            response = self._client.rerank(
-                query,
-                list(documents),
-                options.model,
-                top_k=len(documents),
-                truncation=options.truncation,
-            )
+            with _sent_by(self._http):
+                response = self._client.rerank(
+                    query,
+                    list(documents),
+                    options.model,
+                    top_k=len(documents),
+                    truncation=options.truncation,
+                )
         except errors.Timeout:
             raise Refusal(f"no answer within {options.timeout_s:g} s") from None
         except errors.APIConnectionError as error:
             raise Refusal.unconnected(error.__cause__ or error) from None
         except errors.VoyageError as error:
             raise _refusal(error) from None
-        finally:
-            _at_work.http = None
         scores = [(item.index, item.relevance_score) for item in response.results]
         return Answer(scores, tokens=count(response.total_tokens))
 
@@ -85,16 +80,31 @@ def _refusal(error: Any) -> Refusal:
     )
 
 
-def _session() -> Any:
-    """Return a session of the requests library for one thread: what it sends goes through our
-    client.
+@contextmanager
+def _sent_by(http: Any) -> Iterator[None]:
+    """Have what the SDK sends in this thread go through our client. The thread may have a session
+    of somebody else's calls, which has no bounds, and gets it back.
     """
+    # the SDK offers no public way to a session where the thread has one; the tests pin this
+    context = require("voyageai.api_resources.api_requestor", "api")._thread_context
+    before = dict(vars(context))
+    context.session, context.session_create_time = _session(http), time.time()
+    try:
+        yield
+    finally:
+        vars(context).clear()
+        vars(context).update(before)
+
+
+def _session(http: Any) -> Any:
+    """Return a session of the requests library: what it sends goes through our client."""
     import requests
 
     session = requests.Session()
     session.trust_env = False  # our client reads the proxies of the environment
+    adapter = _adapter_class()(http)
     for scheme in ("http://", "https://"):
-        session.mount(scheme, _adapter_class()())
+        session.mount(scheme, adapter)
     return session
 
 
@@ -103,17 +113,19 @@ def _adapter_class() -> Any:
     import httpx
     import requests
 
-    class Adapter(requests.adapters.HTTPAdapter):
+    class Adapter(requests.adapters.BaseAdapter):
+        def __init__(self, http: Any) -> None:
+            super().__init__()
+            self._http = http
+
         def send(self, request: Any, *arguments: Any, **options: Any) -> Any:
-            if getattr(_at_work, "http", None) is None:
-                return super().send(request, *arguments, **options)
             headers = {
                 name: value
                 for name, value in request.headers.items()
                 if name.lower() in ("authorization", "content-type")
             }
             try:
-                response = _at_work.http.request(
+                response = self._http.request(
                     request.method, request.url, headers=headers, content=request.body
                 )
             except httpx.TimeoutException as error:
@@ -121,6 +133,9 @@ def _adapter_class() -> Any:
             except httpx.TransportError as error:
                 raise requests.exceptions.ConnectionError("connection failed") from error
             return _as_requests(request, response)
+
+        def close(self) -> None:
+            """Leave the client open: it is the reranker's."""
 
     return Adapter
 
