@@ -7,7 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: what one has compiled, the next need not
 
 # Workers take whole files in turn, those that take long first; tests/conftest.py has their order and their number.
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+# One that dies ends the run: with a worker in its place pytest-xdist may wait forever (its issue 1378).
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 # Types are checked by two processes at once.
 lint check test coverage: export MYPY_NUM_WORKERS := 2
