@@ -23,6 +23,7 @@ def page(lines: Sequence[dict]) -> str:
         *_claim(lines),
         *_attention(lines),
         *_packing(lines),
+        *_forward(lines),
         *_search(lines),
         *_throughput(lines),
         *_agreement(lines),
@@ -214,6 +215,35 @@ def _packing(lines: Sequence[dict]) -> list[str]:
             "–" if row["share_of_spread"] is None else f"{row['share_of_spread']:.1e}",
         ]
         parts.append(f"| {' | '.join(cells)} |")
+    return [*parts, ""]
+
+
+def _forward(lines: Sequence[dict]) -> list[str]:
+    rows = of_kind(lines, "forward")
+    if not rows:
+        return []
+    limit = _limits(lines).get("bfloat16")
+    parts = [
+        "## A packed forward pass alone, bfloat16, inputs on the device",
+        "",
+        "`share` is of the matrix units, without padding. One graph is the card's own time: "
+        "nothing waits for Python.",
+        "",
+        "| network | pairs | way | ms | share | difference of logits |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        name = f"| {row['model']} | {row['pairs']} | {row['way']} |"
+        if "left_out" in row:
+            parts.append(f"{name} {row['left_out']} | | |")
+            continue
+        share = row["operations"] / row["ms"] / 1e9 / limit if limit else None
+        cells = [
+            _number(row["ms"], 2),
+            "–" if share is None else f"{share:.0%}",
+            f"{row['max_difference']:.1e}",
+        ]
+        parts.append(f"{name} {' | '.join(cells)} |")
     return [*parts, ""]
 
 

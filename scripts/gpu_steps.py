@@ -5,6 +5,7 @@ the results file as it gets them.
 - agreement:KIND: scores of tiny networks on the card against those on the CPU
 - attention: what a new shape of a batch costs, with cuDNN's attention and without
 - packing:NAME: a network over padded batches and over packed ones, turn by turn
+- forward:NAME: a packed forward pass alone, as Python starts it, compiled, and as one graph
 - search: exact search over a million vectors, on the card and on the CPU
 - throughput: this project's cross-encoder against plain CrossEncoder.predict, turn by turn
 - architecture:NAME: a network of the catalogue at its real size with random weights, over queries
@@ -71,8 +72,8 @@ P95_QUERIES = 59
 """As everywhere in this project: fewer distinct queries say nothing about a 95th percentile."""
 QUERIES = 60
 SECONDS = 3.0
-"""Of timed queries per network and number format, at most; and of calls for throughput and energy,
-half as many.
+"""Of timed queries per network and number format, at most, in bfloat16 twice as many, so that a
+network of 100 ms has a p95; and of calls for throughput and energy, half as many.
 """
 TINY_SIZES = {
     "hidden_size": 32,
@@ -136,11 +137,16 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 """Batches of the piece `packing`, and the options that make them."""
 ONE_BATCH = ("padded", "packed")
+FORWARD_WAYS = ("as Python starts it", "compiled", "one graph")
+FORWARD = ("minilm-l6", "bge-reranker-base")
+FORWARD_QUERIES = 6
+"""Of 100 candidates: nearly 65,536 tokens."""
 PACKED = ("minilm-l6", "minilm-l12", "bge-reranker-base", "bge-reranker-v2-m3")
 VECTORS, DIMENSIONS, SEARCHES = 1_000_000, 384, 64
 """Of the search that is timed."""
 LIMITS_S = {
     "packing": 60.0,
+    "forward": 60.0,
     "search": 60.0,
     "matrix": 60.0,
     "agreement": 40.0,
@@ -251,6 +257,7 @@ def describe(worker: Worker) -> dict[str, Any]:
     names = ["matrix", *(f"agreement:{kind}" for kind in KINDS)]
     names += ["attention", *(f"packing:{name}" for name in packed(worker.dry_run))]
     names += ["search", "throughput", "cpu:minilm-l6"]
+    names += [f"forward:{name}" for name in FORWARD[: 1 if worker.dry_run else None]]
     names += [f"architecture:{name}" for name in architectures(worker.dry_run)]
     patience = DRY_PATIENCE if worker.dry_run else 1.0
     pieces = [
@@ -470,6 +477,101 @@ def packing_way(worker: Worker, name: str, way: str) -> Any:
     reranker.load()
     reranker._lengths = WordLengths()
     return reranker
+
+
+# --- forward
+
+
+def forward(worker: Worker, name: str) -> None:
+    """A packed forward pass in bfloat16 alone, its inputs on the device: as Python starts it, its
+    encoder compiled, and all its kernels replayed as one graph. How far these lie apart is what
+    less work on the host and fewer kernels could bring, and the graph's time is the card's own.
+    """
+    depth = 8 if worker.dry_run else DEPTH
+    reranker = packing_way(worker, name, "packed, 65,536 tokens")
+    network = reranker._network
+    for queries in (1, FORWARD_QUERIES):
+        requests = made_up_requests(queries, depth)
+        pairs = [(request.query, doc) for request in requests for doc in request.docs]
+        lengths = np.sort(reranker._pair_lengths(pairs))[::-1]
+        inputs = network.inputs(lengths)
+        expected = network.logits(inputs)
+        # as it is first: what comes later may leave the device in disorder
+        for way in FORWARD_WAYS:
+            try:
+                call = forward_way(worker, network, inputs, way)
+                difference = float((call() - expected).abs().max())
+                seconds = [worker.seconds(call) for _ in range(2 if worker.dry_run else 30)]
+                numbers = {"ms": 1000 * float(np.median(seconds)), "max_difference": difference}
+            except RuntimeError as error:
+                traceback.print_exc()
+                numbers = {"left_out": next(iter(str(error).splitlines()), "")}
+            work = packed_operations(network.network.config, lengths)
+            worker.add(
+                kind="forward", model=name, way=way, pairs=len(pairs), operations=work, **numbers
+            )
+    reranker.close()
+
+
+def forward_way(
+    worker: Worker, network: Any, inputs: dict[str, Any], way: str
+) -> Callable[[], torch.Tensor]:
+    """Return a forward pass over these inputs that was done before, whatever it has to prepare. A
+    dry run has one way: on a CPU attention is a loop, which takes a compiler minutes.
+    """
+    encoder = network.network.base_model.encoder.forward
+
+    def call() -> torch.Tensor:
+        logits: torch.Tensor = network.logits(inputs)
+        return logits
+
+    call()
+    if way == "as Python starts it" or worker.dry_run:
+        return call
+    if way == "compiled":
+        compiled = torch.compile(encoder.run, dynamic=True)
+
+        def call_compiled() -> torch.Tensor:
+            own, encoder.run = encoder.run, compiled
+            try:
+                return call()
+            finally:
+                encoder.run = own
+
+        call_compiled()
+        return call_compiled
+    return replayed(call)
+
+
+def replayed(call: Callable[[], torch.Tensor]) -> Callable[[], torch.Tensor]:
+    """Return a call's kernels as one graph, which the card gets at once. Source: PyTorch's notes on
+    CUDA graphs: what is captured was run on a stream of its own before.
+    """
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            call()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        logits = call()
+
+    def replay() -> torch.Tensor:
+        graph.replay()
+        return logits
+
+    return replay
+
+
+def packed_operations(config: Any, lengths: np.ndarray) -> int:
+    """Return the floating-point operations of an encoder of BERT's layout over tokens without
+    padding: its products, and those of attention.
+    """
+    size, inner, tokens = config.hidden_size, config.intermediate_size, int(lengths.sum())
+    products = 2 * tokens * (4 * size * size + 2 * size * inner)
+    attended = 4 * size * int((lengths.astype(np.int64) ** 2).sum())
+    return int(config.num_hidden_layers * (products + attended))
 
 
 # --- search
@@ -703,7 +805,7 @@ def measured(worker: Worker, name: str, dtype: str, device: str) -> dict[str, An
         milliseconds.append(
             1000 * worker.seconds(lambda request=request: reranker.rerank([request]), device)
         )
-        if time.monotonic() - start > SECONDS:
+        if time.monotonic() - start > (2 if dtype == "bfloat16" else 1) * SECONDS:
             break
     used = reranker.meter.take()
     p50 = float(np.median(milliseconds))
@@ -802,6 +904,7 @@ STEPS: dict[str, Callable[[Worker, str], None]] = {
     "agreement": agreement,
     "attention": attention,
     "packing": packing,
+    "forward": forward,
     "search": search,
     "throughput": throughput,
     "architecture": architecture,

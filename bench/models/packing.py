@@ -9,11 +9,10 @@ Cross-contamination" (arXiv 2107.02027); Dao, "FlashAttention-2" (arXiv 2307.086
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from bench.contract.requirement import Requirement
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Batch = dict[str, NDArray[np.int64]]
-    Sequences = Sequence[Sequence[int]] | Sequence[NDArray[np.int64]]
+    Tokens = NDArray[np.int64]
+    Batch = dict[str, Tokens]
 
-ATTENTION = "rerank_bench_packed"
-"""transformers' name of this attention."""
 STARTS = "starts"
 """The array of a batch that says where each sequence begins, and where the last one ends."""
 SEGMENTS = "segments"
@@ -47,6 +44,13 @@ class Segments:
 
     starts: Any
     longest: int
+
+    def of_first_tokens(self) -> Segments:
+        """Return the same of a row that holds the first token of each sequence alone."""
+        import torch
+
+        starts = self.starts
+        return Segments(torch.arange(len(starts), dtype=starts.dtype, device=starts.device), 1)
 
 
 _SEGMENTS: ContextVar[Segments | None] = ContextVar("segments", default=None)
@@ -75,21 +79,29 @@ class VariableLength(Requirement):
             ) from error
 
 
-def pack(ids: Sequences, types: Sequences | None, first_position: int) -> Batch:
-    """Return the inputs of one packed row. Shapes: (1, tokens); `starts`: (sequences + 1,)."""
+def pack(lengths: Tokens, ids: Tokens, types: Tokens | None, first_position: int) -> Batch:
+    """Return the inputs of one packed row from the tokens of all sequences, end to end. Shapes: (1,
+    tokens); `starts`: (sequences + 1,).
+    """
     import numpy as np
 
-    lengths = np.array([len(sequence) for sequence in ids], dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    places = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
     batch = {
-        "input_ids": np.concatenate(ids)[None].astype(np.int64),
-        "position_ids": (places + first_position)[None],
+        "input_ids": ids[None],
+        "position_ids": places(lengths)[None] + first_position,
         STARTS: starts,
     }
     if types is not None:
-        batch["token_type_ids"] = np.concatenate(types)[None].astype(np.int64)
+        batch["token_type_ids"] = types[None]
     return batch
+
+
+def places(lengths: Tokens) -> Tokens:
+    """Return each token's place in its sequence, of sequences end to end. Shape: (tokens,)."""
+    import numpy as np
+
+    starts = np.cumsum(lengths) - lengths
+    return np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
 
 
 def placed(batch: Batch, device: str) -> dict[str, Any]:
@@ -131,28 +143,16 @@ def within(segments: Segments | None) -> Iterator[None]:
         _SEGMENTS.reset(token)
 
 
-def is_packing() -> bool:
-    """Return whether rows hold several sequences now, within `within`."""
-    return _segments() is not None
-
-
-def _segments() -> Segments | None:
-    """Return the sequences that attention stays within. A compiled model is never packed, and its
-    compiler would break the network apart at each look at a context variable.
+def current() -> Segments | None:
+    """Return the sequences that attention stays within now; None where rows are sequences. A
+    compiled model is never packed, and its compiler would break the network apart at each look at a
+    context variable.
     """
     import torch
 
     if torch.compiler.is_compiling():
         return None
     return _SEGMENTS.get()
-
-
-def first_tokens(states: Any) -> Any:
-    """Return the states of each sequence's first token. Shape: (sequences, 1, size)."""
-    segments = _segments()
-    if segments is None:
-        return states[:, :1]
-    return states[0, segments.starts[:-1].long()][:, None]
 
 
 def first_position(network: Any) -> int:
@@ -164,48 +164,3 @@ def first_position(network: Any) -> int:
     if hasattr(embeddings, "create_position_ids_from_input_ids"):
         return int(embeddings.padding_idx) + 1
     return 0
-
-
-def register() -> None:
-    """Make the attention known to transformers. Outside of `within` it is its `sdpa`."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(ATTENTION, _attention)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-
-
-def _attention(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
-) -> tuple[Any, None]:
-    """Return what transformers' attention functions do. Shapes: (1, heads, tokens, size) in,
-    (1, tokens, heads, size) out.
-    """
-    segments = _segments()
-    if segments is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-        states, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-        return states, None
-    heads = [states[0].transpose(0, 1) for states in (query, key, value)]
-    if query.is_cuda:
-        from torch.nn.attention.varlen import varlen_attn
-
-        starts, longest = segments.starts, segments.longest
-        return varlen_attn(*heads, starts, starts, longest, longest)[None], None
-    return _one_by_one(heads, segments)[None], None
-
-
-def _one_by_one(heads: Sequence[Any], segments: Segments) -> Any:
-    """Return attention within each sequence, one after the other: the same numbers without a kernel
-    for it. Shape: (tokens, heads, size).
-    """
-    import torch
-    from torch.nn.functional import scaled_dot_product_attention
-
-    bounds = segments.starts.tolist()
-    parts = []
-    for start, end in pairwise(bounds):
-        part = [states[start:end].transpose(0, 1)[None] for states in heads]
-        parts.append(scaled_dot_product_attention(*part)[0].transpose(0, 1))
-    return torch.cat(parts)

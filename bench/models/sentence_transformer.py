@@ -104,9 +104,7 @@ def load(
 
     folder = weights.fetch()
     model_kwargs = {"dtype": getattr(torch, dtype or options.dtype), "weights_only": True}
-    if options.is_packed:
-        packing.register()
-    if options.attention:
+    if options.attention_implementation:
         model_kwargs["attn_implementation"] = options.attention_implementation
     with quiet(), explained(weights):
         model = getattr(sentence_transformers, kind)(
@@ -173,12 +171,20 @@ def facts(model: Any, options: NetworkOptions, weights: Weights) -> dict[str, An
         "parameters": sum(parameter.numel() for parameter in parameters),
         "vocabulary": getattr(model.config, "vocab_size", None),
         "device": str(parameters[0].device),
-        "attention": getattr(model.config, "_attn_implementation", None),
+        "attention": attention_of(model, options),
         "threads": thread_count(options),
         "warnings": [note.to_dict() for note in notes],
         "trust_remote_code": options.trust_remote_code,
         "torch_build": torch.__version__,
     }
+
+
+def attention_of(model: Any, options: NetworkOptions) -> str | None:
+    """Return what computes a loaded model's attention: transformers' name of it, or `packed`."""
+    if options.is_packed:
+        return "packed"
+    kernel: str | None = getattr(model.config, "_attn_implementation", None)
+    return kernel
 
 
 def thread_count(options: NetworkOptions) -> int:

@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from bench.core.errors import ALMOST_SURE, nearest_of
 from bench.core.options import StageOptions, option
 from bench.datasets.families import MEMBERS
-from bench.models import packing
 from bench.models.options import NetworkOptions, PromptOptions
 
 Auto = Literal["auto"]
@@ -191,7 +190,7 @@ class RuntimeOptions(PairOptions):
 
     @property
     def attention_implementation(self) -> str | None:
-        return packing.ATTENTION if self.is_packed else super().attention_implementation
+        return None if self.is_packed else super().attention_implementation
 
     @model_validator(mode="after")
     def _fits_the_runtime(self) -> RuntimeOptions:

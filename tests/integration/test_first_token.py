@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from bench.models import packing
 from bench.rerankers.local.first_token import (
     attend_from_first_token_only,
     keep_first_token_only,
@@ -53,18 +52,6 @@ def test_scores_are_those_of_the_layer_and_no_key_is_computed(kind: str, attenti
     assert not calls
     handle.remove()
     close(logits(network), expected["padded"])
-    assert calls == {"key": 1, "value": 1}
-
-
-def test_a_packed_row_goes_the_way_of_its_own_attention() -> None:
-    network = network_of("Bert", "sdpa", spread=SPREAD)
-    calls = calls_of_last_keys(network)
-    assert keep_first_token_only(network) is not None
-    assert attend_from_first_token_only(network) is not None
-    segments = packing.Segments(torch.tensor([0, 5, 10, 15]), 5)
-    with torch.inference_mode(), packing.within(segments):
-        scores = network(input_ids=IDS.reshape(1, -1)).logits
-    assert scores.shape == (3, 1)
     assert calls == {"key": 1, "value": 1}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,17 @@ import torch
 from bench import rerankers
 from bench.contract.request import CandidateList
 from bench.core.errors import BenchError, SuiteError, Unavailable
-from bench.models import packing
+from bench.models import packed_encoder, packing
+from bench.models.packed_encoder import PackedEncoder, attend
 from bench.models.packing import Segments, VariableLength
+from tests.support.agreement import close
+from tests.support.bert_networks import CLASSES, network_of
 
 QUERY = "how does the rain run"
 DOCS = ["the cat", "", "money in the bank " * 20, "hot", "fish and tea " * 4, "rain " * 57]
 REQUEST = CandidateList("q", QUERY, [f"d{number}" for number in range(len(DOCS))], DOCS)
 KINDS = ("tiny:bert-cross-encoder", "tiny:xlmr-cross-encoder")
+BOUNDS = torch.tensor([0, 4, 6], dtype=torch.int32)
 ROUNDED = {"bfloat16": 0.15, "float16": 0.02}
 """Of the spread of scores, with products rounded to 8 and 11 bits: padded batches of the same
 networks differ from float32 by .06 and .005 of it.
@@ -61,7 +66,8 @@ def test_a_pair_scores_the_same_whatever_it_is_packed_with() -> None:
 
 
 def test_a_packed_row_begins_each_sequence_anew() -> None:
-    batch = packing.pack([[5, 6, 7], [8], [9, 10]], [[0, 0, 1], [0], [0, 1]], 2)
+    ids, types = np.array([5, 6, 7, 8, 9, 10]), np.array([0, 0, 1, 0, 0, 1])
+    batch = packing.pack(np.array([3, 1, 2]), ids, types, 2)
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9, 10]]
     assert batch["position_ids"].tolist() == [[2, 3, 4, 2, 2, 3]]
     assert batch["token_type_ids"].tolist() == [[0, 0, 1, 0, 0, 1]]
@@ -71,17 +77,67 @@ def test_a_packed_row_begins_each_sequence_anew() -> None:
     assert "starts" not in inputs
 
 
-def test_attention_does_not_cross_the_borders() -> None:
+@pytest.mark.parametrize("asking", [Segments(BOUNDS, 4), Segments(BOUNDS, 4).of_first_tokens()])
+def test_attention_does_not_cross_the_borders(asking: Segments) -> None:
     generator = torch.Generator().manual_seed(0)
-    states = [torch.randn(1, 2, 6, 4, generator=generator) for _ in range(3)]
-    segments = Segments(torch.tensor([0, 4, 6]), 4)
-    query, key, value = states
-    with packing.within(segments):
-        packed, _ = packing._attention(None, query, key, value, None)
-    for start, end in ((0, 4), (4, 6)):
-        parts = [part[:, :, start:end] for part in states]
-        expected = torch.softmax(parts[0] @ parts[1].transpose(-1, -2) / 2, dim=-1) @ parts[2]
-        torch.testing.assert_close(packed[:, start:end], expected.transpose(1, 2))
+    query, key, value = (torch.randn(6, 2, 4, generator=generator) for _ in range(3))
+    own = [range(start, end) for start, end in pairwise(asking.starts.tolist())]
+    attended = attend(query, key, value, asking, Segments(BOUNDS, 4))
+    assert len(attended) == sum(map(len, own))
+    for tokens, (start, end) in zip(own, pairwise(BOUNDS.tolist()), strict=True):
+        for token in tokens:
+            for head in range(2):
+                logits = key[start:end, head] @ query[token, head] / 2
+                expected = torch.softmax(logits, dim=0) @ value[start:end, head]
+                torch.testing.assert_close(attended[token, head], expected)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_packed_encoder_is_the_library_s_own_over_padded_rows(kind: str) -> None:
+    """Every network of BERT's layout, and their weights are where they were."""
+    network = network_of(kind, "sdpa", spread=0.8)
+    ids = [[2, 7, 9, 11, 3], [2, 8, 3], [2, 5, 6, 3]]
+    first = packing.first_position(network)
+    padding = network.config.pad_token_id or 0
+    padded = torch.tensor([row + [padding] * (5 - len(row)) for row in ids])
+    mask = torch.tensor([[number < len(row) for number in range(5)] for row in ids]).long()
+    weights = {name: weight.clone() for name, weight in network.state_dict().items()}
+    assert packed_encoder.fits(network)
+    with torch.inference_mode():
+        expected = network(input_ids=padded, attention_mask=mask).logits
+        PackedEncoder(network)
+        flat = np.concatenate(ids).astype(np.int64)
+        batch = packing.pack(np.array([5, 3, 4]), flat, None, first)
+        inputs = packing.placed(batch, "cpu")
+        logits = packing.through(lambda tensors: network(**tensors), inputs).logits
+        again = network(input_ids=padded, attention_mask=mask).logits
+    assert expected.std() > 0.01
+    close(logits.numpy(), expected.numpy())
+    # what is not packed goes the library's own way
+    assert torch.equal(again, expected)
+    after = network.state_dict()
+    assert all(torch.equal(after[name], weight) for name, weight in weights.items())
+    assert after.keys() == weights.keys()
+
+
+def test_a_packed_encoder_keeps_no_weight_twice() -> None:
+    network = network_of("Bert", "sdpa", spread=0.8)
+    PackedEncoder(network)
+    attention = network.base_model.encoder.layer[0].attention.self
+    parts = (attention.query.weight, attention.key.weight, attention.value.weight)
+    assert len({part.untyped_storage().data_ptr() for part in parts}) == 1
+
+
+def test_a_layer_that_is_not_as_trained_does_not_fit() -> None:
+    def outside(network: Any) -> Any:
+        return network.base_model.encoder.layer[0].output
+
+    adapted, normed = (network_of("Bert", "sdpa", spread=0.8) for _ in range(2))
+    outside(adapted).dense = torch.nn.Sequential(outside(adapted).dense)
+    outside(normed).LayerNorm = torch.nn.RMSNorm(outside(normed).LayerNorm.normalized_shape)
+    decoder = network_of("Bert", "sdpa", is_decoder=True, spread=0.8)
+    for network in (adapted, normed, decoder):
+        assert not packed_encoder.fits(network)
 
 
 def test_it_is_refused_where_it_cannot_run() -> None:
@@ -117,6 +173,7 @@ def test_a_network_without_weights_is_packed_too() -> None:
         options = {"weights": "random", "attention": attention}
         reranker: Any = rerankers.build("tinybert-l2", options, "cpu")
         reranker.load()
+        assert reranker.describe().facts["attention"] == (attention or "sdpa")
         [outcome] = reranker.rerank([request])
         scores[attention] = np.asarray(outcome)
         usage = reranker.meter.take()

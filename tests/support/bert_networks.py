@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from bench.rerankers.local.first_token import PLAIN
+from bench.models.encoders import PLAIN
 
 CLASSES = tuple(name.removesuffix("SelfAttention") for name in PLAIN)
 WORDS = 60

@@ -13,16 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.models import packing
-
-PLAIN = (
-    "BertSelfAttention",
-    "CamembertSelfAttention",
-    "ElectraSelfAttention",
-    "RobertaSelfAttention",
-    "XLMRobertaSelfAttention",
-)
-"""transformers' attention modules that do what BERT's does."""
+from bench.models.encoders import is_plain, layers_of
 
 
 def keep_first_token_only(network: Any) -> Any:
@@ -36,7 +27,7 @@ def keep_first_token_only(network: Any) -> Any:
     if output is None:
         return None
     return output.register_forward_pre_hook(
-        lambda _, inputs: tuple(map(packing.first_tokens, inputs))
+        lambda _, inputs: tuple(states[:, :1] for states in inputs)
     )
 
 
@@ -52,11 +43,6 @@ def attend_from_first_token_only(network: Any) -> FirstAttention | None:
     return FirstAttention(attention) if is_plain(attention) else None
 
 
-def layers_of(network: Any) -> Any:
-    """Return the layers of an encoder of BERT's layout; None for another layout."""
-    return getattr(getattr(network.base_model, "encoder", None), "layer", None)
-
-
 def _last_attention(network: Any) -> Any:
     layers = layers_of(network)
     return getattr(layers[-1], "attention", None) if layers else None
@@ -64,7 +50,7 @@ def _last_attention(network: Any) -> Any:
 
 class FirstAttention:
     """Stands in for the `forward` of an attention module: that of the first token, by the states
-    themselves. Packed batches, other devices and masks of a kernel's own go the module's own way.
+    themselves. Other devices and masks of a kernel's own go the module's own way.
     """
 
     def __init__(self, module: Any) -> None:
@@ -82,7 +68,7 @@ class FirstAttention:
         (rows, tokens, size) and (rows or 1, 1, tokens or 1, tokens) in, (rows, 1, size) out.
         """
         is_known = attention_mask is None or attention_mask.dim() == 4
-        if packing.is_packing() or hidden_states.device.type != "cpu" or not is_known:
+        if hidden_states.device.type != "cpu" or not is_known:
             return self._forward(hidden_states, attention_mask=attention_mask, **options)
         return self._first(hidden_states, attention_mask), None
 
@@ -104,16 +90,3 @@ class FirstAttention:
         )
         values = (mixture.squeeze(1).transpose(0, 1) @ value.transpose(1, 2)).transpose(0, 1)
         return (values.flatten(1) + module.value.bias).unsqueeze(1)
-
-
-def is_plain(attention: Any) -> bool:
-    """Return whether an attention module is BERT's, its projections as they were trained."""
-    import torch
-
-    if type(attention).__name__ not in PLAIN or attention.is_decoder:
-        return False
-    # an adapter that is not merged has layers of its own in their place
-    layers = (attention.query, attention.key, attention.value)
-    is_linear = all(type(layer) is torch.nn.Linear for layer in layers)
-    positions = getattr(attention, "position_embedding_type", "absolute")
-    return is_linear and positions == "absolute"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.models import packing
@@ -154,11 +155,11 @@ class PairTokeniser:
 
     def packed(self, encoded: Encoded, rows: NDArray[np.int64], first_position: int) -> Batch:
         """Return the inputs for these rows end to end, without padding."""
-        numbers = rows.tolist()
         types = None
         if encoded.types is not None:
-            types = [encoded.types[row] for row in numbers]
-        return packing.pack([encoded.ids[row] for row in numbers], types, first_position)
+            types = _end_to_end(encoded.types, rows)
+        ids = _end_to_end(encoded.ids, rows)
+        return packing.pack(encoded.lengths[rows], ids, types, first_position)
 
     def _encode(self, texts: list[Pair]) -> list[_Tokens]:
         """Return the tokens of pairs that lose tokens of the document alone."""
@@ -240,5 +241,12 @@ def _filled(
     import numpy as np
 
     array = np.full(real.shape, padding, dtype=np.int64)
-    array[real] = np.concatenate([sequences[i] for i in rows.tolist()])
+    array[real] = _end_to_end(sequences, rows)
     return array
+
+
+def _end_to_end(sequences: Sequences, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of these rows' sequences, one after the other."""
+    import numpy as np
+
+    return np.fromiter(chain.from_iterable(sequences[row] for row in rows.tolist()), dtype=np.int64)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.rerankers.local.first_token import is_plain, layers_of
+from bench.models.encoders import is_plain, layers_of
 
 KINDS = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
 """transformers' names of the networks that may have these layers."""

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from bench.contract.meter import Meter
 from bench.core.counting import percent
 from bench.core.errors import RerankerError
-from bench.models import packing, sentence_transformer
+from bench.models import packed_encoder, packing, sentence_transformer
 from bench.models.batches import Limit
 from bench.models.lengths import length_limit
+from bench.models.packed_encoder import PackedEncoder
 from bench.models.weights import versions
 from bench.rerankers.local import runtimes, self_tuning
 from bench.rerankers.local.first_token import (
@@ -77,8 +78,6 @@ def build(
         return None
     network = model[0].model
     scorer.first_token_only = _is_same(scorer, keep_first_token_only(network), expected, allowed)
-    if options.is_packed:
-        _pack(scorer, model, options, expected, allowed)
     source = {**source, "first_token_only": scorer.first_token_only}
     rounds = options.dtype == "bfloat16" and model.dtype == torch.float32
     if scorer.first_token_only and (rounds or options.dtype == "float32"):
@@ -89,6 +88,8 @@ def build(
         source["rounded"] = LARGE_PRODUCTS
     elif options.runtime == "torch":
         model.to(getattr(torch, options.dtype))
+    if options.is_packed:
+        _pack(scorer, model, options, expected, allowed)
     setup = replace(setup, source=source, compile=options.compile, is_rounded=is_rounded)
     _settle(scorer, options, setup)
     if options.runtime != "torch" or options.compile:
@@ -119,10 +120,12 @@ def _pack(
     """Have a scorer put the pairs of a batch end to end. Raises RerankerError for a model that this
     does not fit.
     """
-    if not scorer.first_token_only:
+    network = model[0].model
+    if not (scorer.first_token_only and packed_encoder.fits(network)):
         raise RerankerError(f"{options.model}: {packing.UNFIT}")
+    PackedEncoder(network)
     scorer.limit.is_packed = True
-    scorer.first_position = packing.first_position(model[0].model)
+    scorer.first_position = packing.first_position(network)
     distance = _distance(scorer, expected)
     if distance > allowed:
         raise RerankerError(

@@ -143,7 +143,11 @@ class ArchitectureReranker(BaseReranker):
         options = self.options
         with quiet():
             self._network = RandomNetwork(
-                self.architecture, options.dtype, self.device, options.attention_implementation
+                self.architecture,
+                options.dtype,
+                self.device,
+                options.attention_implementation,
+                is_packed=options.is_packed,
             )
         self._lengths = TextLengths()
 
@@ -166,7 +170,7 @@ class ArchitectureReranker(BaseReranker):
         facts = {
             "parameters": self.facts.parameters,
             "device": self.device,
-            "attention": getattr(network.config, "_attn_implementation", None),
+            "attention": sentence_transformer.attention_of(network, self.options),
             "first_token_only": self._network.first_token_only,
             "threads": self.options.threads,
             **self.limit.facts(),

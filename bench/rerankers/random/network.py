@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.catalogue.entries import Architecture
 from bench.core.errors import RerankerError
-from bench.models import networks, packing
+from bench.models import networks, packed_encoder, packing
+from bench.models.packed_encoder import PackedEncoder
 from bench.rerankers.local.first_token import (
     attend_from_first_token_only,
     keep_first_token_only,
@@ -49,12 +50,18 @@ class RandomNetwork:
     """
 
     def __init__(
-        self, architecture: Architecture, dtype: str, device: str, attention: str | None
+        self,
+        architecture: Architecture,
+        dtype: str,
+        device: str,
+        attention: str | None,
+        *,
+        is_packed: bool = False,
     ) -> None:
         import torch
 
         loading = dtype
-        if architecture.task == "classify":
+        if architecture.task == "classify" and not is_packed:
             loading = loading_dtype(dtype, device, architecture.type)
         network = build(architecture, loading, device, attention)
         if architecture.task == "text-to-text":
@@ -66,9 +73,10 @@ class RandomNetwork:
             attend_from_first_token_only(network)
         if loading != dtype and not (self.first_token_only and round_large_products(network)):
             network.to(getattr(torch, dtype))
-        if attention == packing.ATTENTION:
-            if not self.first_token_only:
+        if is_packed:
+            if not (self.first_token_only and packed_encoder.fits(network)):
                 raise RerankerError(f"{architecture.type}: {packing.UNFIT}")
+            PackedEncoder(network)
             self.is_packed = True
 
     def inputs(self, lengths: Lengths) -> Inputs:
@@ -125,8 +133,9 @@ class RandomNetwork:
     def _packed(self, lengths: Lengths) -> Inputs:
         import numpy as np
 
-        ids = [self._tokens(row, np.arange(length)) for row, length in enumerate(lengths)]
-        batch = packing.pack(ids, None, packing.first_position(self.network))
+        places = packing.places(lengths)
+        ids = self._tokens(np.repeat(np.arange(len(lengths)), lengths), places)
+        batch = packing.pack(lengths, ids, None, packing.first_position(self.network))
         return packing.placed(batch, self.device)
 
     def _tokens(self, row: Lengths | int, place: Lengths) -> Lengths:
@@ -161,8 +170,6 @@ def build(architecture: Architecture, dtype: str, device: str, attention: str | 
     from transformers.initialization import no_init_weights
 
     number = getattr(torch, dtype)
-    if attention == packing.ATTENTION:
-        packing.register()
     with torch.device(device), no_init_weights():
         network = _empty(architecture, dtype=number, attn_implementation=attention)
     network.tie_weights()  # part of what was left out: initialisation
