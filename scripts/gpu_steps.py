@@ -491,8 +491,9 @@ def forward(worker: Worker, name: str) -> None:
     reranker = packing_way(worker, name, "packed, 65,536 tokens")
     network = reranker._network
     for queries in (1, FORWARD_QUERIES):
-        requests = made_up_requests(queries, depth)
-        pairs = [(request.query, doc) for request in requests for doc in request.docs]
+        pairs: list[tuple[str, str]] = []
+        for request in made_up_requests(queries, depth):
+            pairs += [(request.query, doc) for doc in request.docs]
         lengths = np.sort(reranker._pair_lengths(pairs))[::-1]
         inputs = network.inputs(lengths)
         expected = network.logits(inputs)

@@ -99,19 +99,19 @@ class _Layer:
         return self._last_norm(self._narrow(self._activate(self._widen(states))) + states)
 
 
-def attend(query: Any, key: Any, value: Any, asking: Segments, asked: Segments) -> Any:
+def attend(query: Any, key: Any, value: Any, of_queries: Segments, of_keys: Segments) -> Any:
     """Return what the tokens of each sequence get from those of the same one. Shapes: (tokens,
     heads, size).
     """
     if query.is_cuda:
         from torch.nn.attention.varlen import varlen_attn
 
-        bounds = (asking.starts, asked.starts, asking.longest, asked.longest)
+        bounds = (of_queries.starts, of_keys.starts, of_queries.longest, of_keys.longest)
         return varlen_attn(query, key, value, *bounds)
-    return _one_by_one(query, key, value, asking, asked)
+    return _one_by_one(query, key, value, of_queries, of_keys)
 
 
-def _one_by_one(query: Any, key: Any, value: Any, asking: Segments, asked: Segments) -> Any:
+def _one_by_one(query: Any, key: Any, value: Any, of_queries: Segments, of_keys: Segments) -> Any:
     """Return attention within each sequence, one after the other: the same numbers without a kernel
     for it.
     """
@@ -119,11 +119,15 @@ def _one_by_one(query: Any, key: Any, value: Any, asking: Segments, asked: Segme
     from torch.nn.functional import scaled_dot_product_attention
 
     parts = []
-    ranges = [[slice(*ends) for ends in pairwise(part.starts.tolist())] for part in (asking, asked)]
-    for own, seen in zip(*ranges, strict=True):
+    for own, seen in zip(_ranges(of_queries), _ranges(of_keys), strict=True):
         heads = [part.transpose(0, 1)[None] for part in (query[own], key[seen], value[seen])]
         parts.append(scaled_dot_product_attention(*heads)[0].transpose(0, 1))
     return torch.cat(parts)
+
+
+def _ranges(segments: Segments) -> list[slice]:
+    """Return each sequence's tokens."""
+    return [slice(start, end) for start, end in pairwise(segments.starts.tolist())]
 
 
 def _is_known(layer: Any) -> bool:
