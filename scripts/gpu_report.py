@@ -223,24 +223,31 @@ def _forward(lines: Sequence[dict]) -> list[str]:
     if not rows:
         return []
     limit = _limits(lines).get("bfloat16")
+    rates = [line["gigabytes_per_s"] for line in lines if "gigabytes_per_s" in line]
     parts = [
         "## A packed forward pass alone, bfloat16, inputs on the device",
         "",
         "`share` is of the matrix units, without padding. One graph is the card's own time: "
-        "nothing waits for Python.",
+        "nothing waits for Python. At the card's limits of multiplying and copying: what the "
+        "products take, and what each operation's own reading and writing takes.",
         "",
-        "| network | pairs | way | ms | share | difference of logits |",
-        "|---|---|---|---|---|---|",
+        "| network | pairs | way | ms | share | ms at the limits | difference of logits |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         name = f"| {row['model']} | {row['pairs']} | {row['way']} |"
         if "left_out" in row:
-            parts.append(f"{name} {row['left_out']} | | |")
+            parts.append(f"{name} {row['left_out']} | | | |")
             continue
-        share = row["operations"] / row["ms"] / 1e9 / limit if limit else None
+        share, bounds = "–", "–"
+        if limit and rates:
+            products, moving = row["operations"] / limit / 1e9, row["moved_bytes"] / rates[0] / 1e6
+            share = f"{products / row['ms']:.0%}"
+            bounds = f"{products:.2f} + {moving:.2f}"
         cells = [
             _number(row["ms"], 2),
-            "–" if share is None else f"{share:.0%}",
+            share,
+            bounds,
             f"{row['max_difference']:.1e}",
         ]
         parts.append(f"{name} {' | '.join(cells)} |")

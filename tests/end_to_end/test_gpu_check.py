@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,11 @@ def test_a_dry_run_does_every_piece_and_leaves_a_report(tmp_path: Path) -> None:
         for line in lines
         if line["kind"] == "agreement" and line["dtype"] == "float32"
     )
+    passes = [line for line in lines if line["kind"] == "forward"]
+    assert {(row["way"], row["pairs"]) for row in passes} == set(
+        product(("as Python starts it", "compiled", "one graph"), (8, 48))
+    )
+    assert all(row["max_difference"] == 0 and row["ms"] > 0 for row in passes)
     report = (out / "report.md").read_text()
     assert "A dry run" in report
     assert "below 100 ms" not in report, "a claim about a GPU is not judged by a dry run"
