@@ -143,8 +143,9 @@ def _joined(modules: Sequence[Any]) -> Callable[[Any], Any]:
     """
     import torch
 
-    weight = torch.cat([module.weight for module in modules])
-    bias = torch.cat([module.bias for module in modules])
+    with torch.no_grad():
+        weight = torch.cat([module.weight for module in modules])
+        bias = torch.cat([module.bias for module in modules])
     parts = zip(modules, weight.chunk(len(modules)), bias.chunk(len(modules)), strict=True)
     for module, own_weight, own_bias in parts:
         module.weight.data, module.bias.data = own_weight, own_bias

@@ -126,6 +126,7 @@ def test_a_packed_encoder_keeps_no_weight_twice() -> None:
     attention = network.base_model.encoder.layer[0].attention.self
     parts = (attention.query.weight, attention.key.weight, attention.value.weight)
     assert len({part.untyped_storage().data_ptr() for part in parts}) == 1
+    assert all(part.requires_grad for part in parts), "what is trained stays so"
 
 
 def test_a_layer_that_is_not_as_trained_does_not_fit() -> None:
