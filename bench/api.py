@@ -39,7 +39,7 @@ def run(
     `rerank-bench run`. A mapping may have objects among its rerankers: a class or an object with
     `score(pairs)` or `predict(pairs)`, a function, a PyTerrier transformer.
 
-    Trials that failed are in `run.info.failures()`. Raises bench.core.errors.BenchError with one
+    What failed is in `run.failures()`. Raises bench.core.errors.BenchError with one
     clear message for anything the caller can mend, and when no trial finished.
     """
     from bench import reports
@@ -63,7 +63,7 @@ def run(
         command=f"bench.run({words})",
     )
     reports.write(done, (progress or Observer()).note)
-    failures = done.info.failures()
+    failures = done.failures()
     if failures and not (done.records or done.architectures):
         raise BenchError("\n".join(failures))
     return done

@@ -71,7 +71,8 @@ def run(
     report.
 
     An interrupted run resumes: run the same command again. Exits 2 when a reranker that is not
-    optional failed, or a dataset or first stage; the report is written all the same.
+    optional failed, or a dataset or first stage, or what was to be timed; the report is written all
+    the same.
     """
     from bench import reports
     from bench.reports import forecast as forecast_report
@@ -111,7 +112,7 @@ def run(
     for path in written:
         console.print(f"{KINDS.get(path.suffix, 'plot'):<8}{path}", soft_wrap=True)
     console.print(f"{'run':<8}{done.folder}", soft_wrap=True)
-    if failures := done.info.failures():
+    if failures := done.failures():
         unsaid = [text for text in failures if text not in observer.notes]
         raise BenchError("\n".join(unsaid) or f"{counted(len(failures), 'failure')}, see above")
 

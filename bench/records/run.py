@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from bench.contract.identity import Fields
+from bench.core.note import Code, Note
 from bench.core.plugins import resolve
 from bench.core.wording import sentences
 from bench.records import points, rows
@@ -42,6 +43,16 @@ class Run(RunFolder):
     def rows(self) -> list[Row]:
         """The main table, a row per trial in the suite's order, skipped ones included."""
         return rows.rows(self)
+
+    def failures(self) -> list[str]:
+        """Return a line per reason for which trials failed, or for which timings that were asked
+        for are missing.
+        """
+        lines = self.info.failures()
+        ended = [note for note in self.info.warnings if note.code == Code.TIMING_ENDED]
+        for row in (*self.rows, *self.architecture_rows):
+            ended += [note.at(row.trial.reranker) for note in row.notes if _says_lost(note)]
+        return list(dict.fromkeys([*lines, *sentences(ended)]))
 
     @cached_property
     def groups(self) -> dict[GroupKey, list[Row]]:
@@ -125,3 +136,9 @@ class Run(RunFolder):
         lines = "".join(f"<p>{escape(line)}</p>" for line in sentences(judge_notes([self])))
         html = table.to_html(escape=True, na_rep="–", float_format=lambda value: f"{value:.4g}")
         return f"{lines}{html}"
+
+
+def _says_lost(note: Note) -> bool:
+    """Return whether a note says that what was to be timed failed."""
+    has_no_start = note.code == Code.COLD_FAILED and note.count == note.total
+    return note.code == Code.GIVEN_UP or has_no_start

@@ -4,6 +4,7 @@ as any other.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,9 @@ import bench
 from bench import rerankers
 from bench.contract.stage import Description
 from bench.core.errors import BenchError, SuiteError
+from bench.latency import timed_pass
 from bench.rerankers.base import PointwiseReranker
+from tests.support.command import bench as command
 
 HERE = "tests.integration.test_own_class"
 Pairs = Sequence[tuple[str, str]]
@@ -52,6 +55,15 @@ class Raising:
         raise ValueError("kaboom")
 
 
+class Tiring:
+    """Scores all queries at once, and one alone no more."""
+
+    def score(self, pairs: Pairs) -> list[int]:
+        if len({query for query, _ in pairs}) == 1:
+            raise ValueError("tired")
+        return [len(document) for _, document in pairs]
+
+
 class LikeTheDocs(PointwiseReranker):
     """Says that it runs on no device, as the page on adding one's own once showed it."""
 
@@ -65,6 +77,60 @@ class LikeTheDocs(PointwiseReranker):
 
     def score(self, pairs: Pairs) -> Any:
         return np.array([-float(len(document)) for _, document in pairs])
+
+
+@pytest.mark.parametrize(
+    ("scenario", "reason"),
+    [
+        ("single", "Tiring: 3 of 3 timed calls failed (ValueError: tired); timing was given up"),
+        ("cold", "Tiring, cold: 2 of 2 fresh processes gave no answer (ValueError: tired)"),
+    ],
+)
+def test_a_row_that_is_scored_and_cannot_be_timed_is_a_failure(
+    collection: Path, tmp_path: Path, scenario: str, reason: str
+) -> None:
+    suite = {
+        "name": "own",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [{f"{HERE}:Tiring": {"name": "Tiring"}}],
+        "latency": {"queries": 2, "warmup_max": 0, "scenarios": [scenario], "cold_runs": 2},
+        "depth": 5,
+        "devices": "cpu",
+    }
+    (tmp_path / "own.yaml").write_text(json.dumps(suite))
+    ended = command("run", "own.yaml", "--quiet", "--out", "out", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (2, f"rerank-bench: {reason}\n")
+    run = bench.load(next((tmp_path / "out").glob("own/*")))
+    assert run.failures() == [reason]
+    row = run.to_frame().set_index("reranker").loc["Tiring"]
+    assert row["status"] == "done"
+    assert row["nDCG@10"] > 0
+    assert np.isnan(row.get("p50 ms", np.nan))
+
+
+def test_a_timed_pass_that_ends_early_is_a_failure(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: object) -> None:
+        raise BenchError("the clock stands still")
+
+    monkeypatch.setattr(timed_pass, "measure", ended)
+    suite = {
+        "name": "own",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [{f"{HERE}:Scoring": {"name": "Scoring"}}],
+        "depth": 5,
+        "devices": "cpu",
+    }
+    (tmp_path / "own.yaml").write_text(json.dumps(suite))
+    answer = command("run", "own.yaml", "--out", "out", cwd=tmp_path)
+    assert answer.returncode == 2
+    lines = answer.stderr.splitlines()
+    [noted] = [line for line in lines if "timing ended early: the clock stands still" in line]
+    assert lines[-1] == "rerank-bench: 1 failure, see above"
+    run = bench.load(next((tmp_path / "out").glob("own/*")))
+    assert run.failures() == [noted]
+    assert run.rows[-1].status == "done"
 
 
 def test_a_class_in_a_suite_is_scored_and_timed(collection: Path, tmp_path: Path) -> None:
