@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow.csv as csv
 
 from bench.quality import measures
+from bench.quality.expression import measure_of
 from bench.ranking import trec_rows
 from bench.ranking.order import Ranking, rank
 from bench.ranking.trec import read_run
@@ -102,7 +103,7 @@ def evaluated(side: str, run: str, qrels: str) -> dict[str, Any]:
         query_id, _, doc_id, grade = line.split()
         judgments.setdefault(query_id, {})[doc_id] = int(grade)
     measures.names(MEASURES)
-    parsed = [ir_measures.parse_measure(name) for name in MEASURES]
+    parsed = [measure_of(name) for name in MEASURES]
     start = time.process_time()
     if side == "ours":
         values = measures.evaluate(read_run(run), judgments, MEASURES)
@@ -179,7 +180,7 @@ def against_ir_measures(
         query: dict(zip(ranking.doc_ids, ranking.strict_scores(), strict=True))
         for query, ranking in some.items()
     }
-    parsed = [ir_measures.parse_measure(name) for name in MEASURES]
+    parsed = [measure_of(name) for name in MEASURES]
     ratios, largest = [], 0.0
     for round_ in range(4):
         pair = [

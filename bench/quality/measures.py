@@ -16,6 +16,7 @@ from bench.core.errors import SuiteError, first_line, nearest
 from bench.datasets.base import Qrels
 from bench.quality import names as names_elsewhere
 from bench.quality import vectorised
+from bench.quality.expression import measure_of
 from bench.quality.score_measures import SCORE_MEASURES
 from bench.ranking.order import strict_scores
 
@@ -64,14 +65,11 @@ LARGEST = 1_000_000_000
 def parse(name: str, min_relevance: int = 1) -> Any:
     """An ir_measures measure from its name. Raises SuiteError with the nearest valid name.
 
-    The library's own parser is case-sensitive and reports a bare NameError; thresholds are filled
-    in for measures that take one.
+    Thresholds are filled in for measures that take one.
     """
-    import ir_measures
-
     try:
-        measure = ir_measures.parse_measure(name)
-    except (NameError, ValueError, SyntaxError, TypeError, KeyError) as error:
+        measure = measure_of(name)
+    except ValueError as error:
         raise SuiteError(
             f"'{name}' is not a measure that ir_measures knows: {_hint(name)}"
         ) from error

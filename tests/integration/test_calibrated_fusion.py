@@ -18,6 +18,7 @@ from bench.contract.candidates import QueryCandidates
 from bench.core.errors import BenchError, CalibrationError, SuiteError
 from bench.core.note import Code
 from bench.meaning.calibrated_fusions import calibrated_fusions
+from bench.quality.expression import measure_of
 from bench.ranking.fusion import normalised
 from bench.ranking.order import rank
 from bench.records.run import Run
@@ -139,7 +140,7 @@ def test_the_report_has_the_same_fusion_of_z_scores(run: Run) -> None:
         places = range(len(order.doc_ids), 0, -1)
         for doc_id, place in zip(order.doc_ids, places, strict=True):
             ranked.append(ir_measures.ScoredDoc(query_id, doc_id, float(place)))
-    measure = ir_measures.parse_measure("nDCG@10")
+    measure = measure_of("nDCG@10")
     expected = ir_measures.calc_aggregate([measure], qrels, ranked)[measure]
     assert own.z_score == pytest.approx(expected)
     assert own.difference is not None

@@ -22,6 +22,7 @@ from click.testing import CliRunner
 
 from bench.cli.main import cli
 from bench.core.errors import BenchError
+from bench.quality.expression import measure_of
 from bench.ranking.trec import metadata_path, read_run, split_run
 from bench.records.run import Run
 from tests.support.agreement import DOUBLE, PRINTED
@@ -132,9 +133,7 @@ def test_every_reader_sees_the_order_and_the_scores(
             assert scores[query_id] == dict(zip(ranking.doc_ids, ranking.scores, strict=True))
             falling = sorted(scores[query_id].items(), key=lambda pair: pair[1], reverse=True)
             assert [doc_id for doc_id, _ in falling] == list(ranking.doc_ids)
-        judged = ir_measures.calc_aggregate(
-            [ir_measures.parse_measure(MEASURE)], qrels, dict(scores)
-        )
+        judged = ir_measures.calc_aggregate([measure_of(MEASURE)], qrels, dict(scores))
         assert next(iter(judged.values())) == pytest.approx(
             record.quality[MEASURE].mean, abs=DOUBLE
         )

@@ -21,6 +21,7 @@ from bench.datasets.memory import MemoryDocuments
 from bench.latency.plan import LatencyPlan
 from bench.latency.sweep_plan import SweepPlan
 from bench.quality import depth_curve
+from bench.quality.expression import measure_of
 from bench.quality.questions import Questions
 from bench.ranking.order import rank
 from bench.reports import exports
@@ -83,9 +84,7 @@ def test_every_depth_is_what_reranking_so_many_candidates_gives(
         for query, docs in candidates.items():
             order = [*rank(docs[:depth], scores[query][:depth]).doc_ids, *docs[depth:]]
             run[query] = {doc: float(len(order) - i) for i, doc in enumerate(order)}
-        for metric in ir_measures.iter_calc(
-            [ir_measures.parse_measure(name) for name in measures], qrels, run
-        ):
+        for metric in ir_measures.iter_calc([measure_of(name) for name in measures], qrels, run):
             assert curve[depth][str(metric.measure)][metric.query_id] == pytest.approx(metric.value)
 
 
