@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 SAMPLED = 2_000
-SAMPLED_DOCUMENTS = 500_000
+SAMPLED_DOCUMENTS = 300_000
 """Queries, and documents of queries, up to which nothing is left out."""
 
 

@@ -17,8 +17,10 @@ from bench.records.texts import LIMIT, TOP
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_QUERIES = 600
-"""Of the whole page, shared by its groups: the ones that moved most."""
+MOST_QUERIES, MOST_DOCUMENTS, FEWEST = 600, 300_000, 20
+"""Of the whole page, shared by its groups: the ones that moved most, with as many documents
+together. A group has FEWEST queries, whatever the others have.
+"""
 TEXT_BUDGET = 2_400_000
 """Bytes of document text in a page."""
 SHORTEST = 60
@@ -98,6 +100,12 @@ class Documents:
         for (_, document), text in zip(self.numbers, texts, strict=True):
             documents.append([document, _cut(text, length)])
         return documents, length
+
+
+def limit_of(groups: int, documents: float) -> int:
+    """Return how many queries a group of a page shows that have so many documents each."""
+    queries = min(MOST_QUERIES, int(MOST_DOCUMENTS / max(1.0, documents)))
+    return max(FEWEST, queries // max(1, groups))
 
 
 class GroupDrill:

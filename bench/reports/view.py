@@ -112,13 +112,22 @@ class View:
         """Return the queries that the distributions of a group's scores are drawn from; None where
         these are all.
         """
-        for row in finding.members:
-            if finding.measure in row.quality:
-                values = self.run.values(row.trial.id, finding.measure)
-                counts = self.run.records[row.trial.id].counts
-                documents = counts.pairs / max(1, counts.queries)
-                return sampled(list(values), self.run.seed, documents)
-        return None
+        row = self._measured(finding)
+        if row is None:
+            return None
+        values = self.run.values(row.trial.id, finding.measure)
+        return sampled(list(values), self.run.seed, self._documents(row))
+
+    def _measured(self, finding: Finding) -> Row | None:
+        """Return a row of a group that has its measure; its rows have the same queries."""
+        return next((row for row in finding.members if finding.measure in row.quality), None)
+
+    def _documents(self, row: Row | None) -> float:
+        """Return how many documents a query of a row has, on average; 0 of none."""
+        if row is None:
+            return 0.0
+        counts = self.run.records[row.trial.id].counts
+        return counts.pairs / max(1, counts.queries)
 
     def drawn_from(self, group: GroupKey) -> str:
         """Return that distributions of scores are of some queries of a group; empty where they are
@@ -154,9 +163,10 @@ class View:
         need to be in memory at once.
         """
         documents = Documents(self.run)
-        limit = max(20, drill.MOST_QUERIES // max(1, len(self.findings)))
         rankings = Rankings(documents)
         for finding in self.findings:
+            average = self._documents(self._measured(finding))
+            limit = drill.limit_of(len(self.findings), average)
             group = GroupDrill(self.run, finding.members, finding.measure, documents, limit)
             rankings.drills[finding.group] = group
             rankings.separations[finding.group] = list(self._read(finding, group))

@@ -8,10 +8,13 @@ import gzip
 import sys
 from array import array
 from collections.abc import Iterator
+from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from bench.contract import candidates
@@ -31,6 +34,7 @@ from bench.ranking.trec import read_content
 from bench.ranking.trec_order import joined, ordered, ordered_part
 from bench.records import scores, tables
 from bench.records.tables import DEPTHS, PER_QUERY, read_table
+from bench.reports import drill
 from bench.retrieval.given import _ties
 
 RANKINGS = {
@@ -319,3 +323,52 @@ def test_scores_of_some_queries_bring_no_names_of_others(
     read = scores.read_scores(tmp_path, "a", wanted)
     assert read == {query_id: ranking[query_id] for query_id in ("q3", "q4", "q17")}
     assert scores.read_scores(tmp_path, "a", ["absent"]) == {}
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_scores_of_any_query_are_found_by_the_statistics_of_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, statistics: bool
+) -> None:
+    """Names in no order, of letters of one byte to four."""
+    monkeypatch.setattr(scores, "TOGETHER", 6)
+    monkeypatch.setattr(pq, "ParquetWriter", partial(pq.ParquetWriter, write_statistics=statistics))
+    (tmp_path / "scores").mkdir()
+    names = ["q", "Q1", "ä", "zz", "\uffff", "😀", "é", "a", "q1", "10", "9", "~", "日本", "日"]
+    ranking = {name: QueryCandidates((f"d-{name}", "e"), (2.0, 1.0)) for name in names}
+    with scores.score_writer(tmp_path, "a") as write:
+        for query_id, own in ranking.items():
+            write(query_id, own)
+    for pair in combinations([*names, "absent", ""], 2):
+        read = scores.read_scores(tmp_path, "a", pair)
+        assert read == {name: ranking[name] for name in names if name in pair}
+
+
+def test_row_groups_that_cannot_hold_a_query_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scores, "TOGETHER", 6)
+    (tmp_path / "scores").mkdir()
+    with scores.score_writer(tmp_path, "a") as write:
+        for number in range(30):
+            write(f"q{number:02}", QueryCandidates(("d", "e"), (2.0, 1.0)))
+    places: list[int] = []
+    read = pq.ParquetFile.read_row_group
+
+    def counted(file: pq.ParquetFile, place: int, *arguments: object, **options: object) -> object:
+        places.append(place)
+        return read(file, place, *arguments, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    assert scores.read_scores(tmp_path, "a", ["q04", "q29", "r"]).keys() == {"q04", "q29"}
+    assert places == [1, 1, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("groups", "documents", "queries"),
+    [(1, 100, 600), (3, 100, 200), (1, 1000, 300), (2, 1000, 150), (1, 10**6, 20), (50, 5, 20)],
+)
+def test_a_drill_down_has_fewer_queries_where_their_lists_are_long(
+    groups: int, documents: float, queries: int
+) -> None:
+    assert drill.limit_of(groups, documents) == queries
+    assert drill.limit_of(1, 0) == 600
