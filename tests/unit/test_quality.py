@@ -63,7 +63,7 @@ def test_every_measure_equals_ir_measures_on_input_without_ties(name: str) -> No
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="ir_measures reads no names there")
-@pytest.mark.filterwarnings("ignore:ast:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*Python 3.14:DeprecationWarning")
 @pytest.mark.parametrize(
     "name",
     [*EVERY, "RBP(p=0.8)", "nDCG(gains={0:0,1:5})@3", "INST(T=1.5,max_rel=3)", "P(rel=None)"],

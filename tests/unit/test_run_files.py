@@ -84,7 +84,7 @@ def test_json_of_scores(tmp_path: Path, indent: int | None) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"q": {"a": 1,\n}}', r"my\.json:2: starts as JSON and is none that can be read"),
+        ('{"q": {"a": 1,\n b}}', r"my\.json:2: starts as JSON and is none that can be read"),
         (
             '{"q": [["a", 1]]}',
             "query 'q' has no object of scores: JSON is read as {query id: {document id: score}}",
