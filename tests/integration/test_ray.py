@@ -483,9 +483,9 @@ def test_a_run_that_is_killed_while_ray_starts_leaves_nothing(
         stderr=subprocess.DEVNULL,
     )
     assert wait_for(lambda: "gcs_server" in " ".join(commands_with(folder).values()))
+    assert list(Path(folder).glob("rb-*"))
     process.kill()
     process.wait()
-    assert list(Path(folder).glob("rb-*"))
     assert wait_for(lambda: not any(map(is_running, commands_with(folder))))
     assert list(Path(folder).glob("rb-*")) == []
 

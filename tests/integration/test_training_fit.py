@@ -29,6 +29,7 @@ from bench.training.lists import TrainingData, TrainingList
 from bench.training.network import Base
 from bench.training.recipe import LOSSES
 from tests.support import made_training
+from tests.support.killed_trainings import KilledTrainings
 
 PAIRS = [("how long", "the river is cold"), ("cat", "a dog sat on a mat in the sun")]
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -36,9 +37,15 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no f
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """A forked process cannot use the threads of the one that it was forked off."""
+    """As trainings that are killed have: sums of several threads may end in other digits."""
     with threads(1):
         yield
+
+
+@pytest.fixture(scope="module")
+def killed_trainings() -> Iterator[KilledTrainings]:
+    with KilledTrainings() as trainings:
+        yield trainings
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +68,14 @@ def test_the_same_recipe_gives_the_same_weights(undisturbed: Path, tmp_path: Pat
 
 
 @forks
-def test_killed_trainings_end_with_the_same_weights(undisturbed: Path, tmp_path: Path) -> None:
+def test_killed_trainings_end_with_the_same_weights(
+    undisturbed: Path, tmp_path: Path, killed_trainings: KilledTrainings
+) -> None:
     """In the first epoch between checks, while a checkpoint is written, in the second epoch."""
     folder = tmp_path / "model"
     kills = [(2, False), (4, True), (5, False)]
     for step, while_saving in kills:
-        code = made_training.killed(folder, step, while_saving=while_saving)
+        code = killed_trainings.train(folder, step, while_saving=while_saving)
         assert code == -9
         assert not folder.exists()
     fitted = made_training.trained(folder)
@@ -78,11 +87,11 @@ def test_killed_trainings_end_with_the_same_weights(undisturbed: Path, tmp_path:
 
 
 @forks
-def test_checkpoints_hold_no_pickle(tmp_path: Path) -> None:
+def test_checkpoints_hold_no_pickle(tmp_path: Path, killed_trainings: KilledTrainings) -> None:
     import torch
     from transformers.trainer_pt_utils import safe_globals
 
-    made_training.killed(tmp_path / "model", 4)
+    killed_trainings.train(tmp_path / "model", 4)
     (checkpoint,) = (tmp_path / "model.training").glob("checkpoint-*")
     names = {path.name for path in checkpoint.iterdir()}
     assert names == {
@@ -111,8 +120,10 @@ class Notes(Observer):
 
 
 @forks
-def test_checkpoints_of_another_recipe_are_not_continued(undisturbed: Path, tmp_path: Path) -> None:
-    made_training.killed(tmp_path / "model", 4, rate=0.01)
+def test_checkpoints_of_another_recipe_are_not_continued(
+    undisturbed: Path, tmp_path: Path, killed_trainings: KilledTrainings
+) -> None:
+    killed_trainings.train(tmp_path / "model", 4, rate=0.01)
     notes = Notes()
     fit(made_training.recipe(), made_training.data(), tmp_path / "model", notes, "cpu")
     assert weights(tmp_path / "model") == weights(undisturbed)

@@ -4,18 +4,12 @@ weights, and children that are killed at a step.
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from bench.core.kept_folder import seal
-from bench.core.progress import Advance, Observer
+from bench.core.progress import Observer
 from bench.models.tiny import WORDS
 from bench.training.fit import Fitted, fit
 from bench.training.lists import DataFacts, TrainingData, TrainingList
@@ -74,52 +68,9 @@ def _text(words: int, generator: random.Random) -> str:
 
 def trained(folder: Path, **fields: Any) -> Fitted:
     """Return a finished training."""
-    return fit(recipe(**fields), data(), folder, Observer(), "cpu")
+    return train(folder, fields, Observer())
 
 
-class Killer(Observer):
-    """Kills its process when a training has come to a step."""
-
-    def __init__(self, step: int) -> None:
-        self._left = step
-
-    @contextmanager
-    def task(self, label: str, total: int, unit: str) -> Iterator[Advance]:
-        yield self._count
-
-    def _count(self, done: int) -> None:
-        self._left -= done
-        if not self._left:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _train_until(folder: Path, fields: Mapping[str, Any], step: int) -> None:
-    fit(recipe(**fields), data(), folder, Killer(step), "cpu")
-
-
-def _train_into_a_checkpoint(folder: Path, fields: Mapping[str, Any], step: int) -> None:
-    """Kill the process when a checkpoint is there but for the digests of its files."""
-
-    def kill(path: Path) -> None:
-        if path.name == f"checkpoint-{step}":
-            os.kill(os.getpid(), signal.SIGKILL)
-        seal(path)
-
-    with patch("bench.training.checkpoints.seal", kill):
-        fit(recipe(**fields), data(), folder, Observer(), "cpu")
-
-
-def killed(folder: Path, step: int, *, while_saving: bool = False, **fields: Any) -> int | None:
-    """Train in another process that is killed at a step, and return its exit code. It is forked off
-    this one, whose libraries are imported: torch must have one thread, as in workers of its own.
-    """
-    context = get_context("fork")
-    work = _train_into_a_checkpoint if while_saving else _train_until
-    process = context.Process(target=work, args=(folder, fields, step))
-    process.start()
-    process.join(600)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        raise TimeoutError("the training did not come to the step at which it is killed")
-    return process.exitcode
+def train(folder: Path, fields: Mapping[str, Any], observer: Observer) -> Fitted:
+    """Return a training that tells an observer how far it is."""
+    return fit(recipe(**fields), data(), folder, observer, "cpu")
