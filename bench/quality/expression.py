@@ -8,14 +8,20 @@ no more; here they are read as literals. Source: https://docs.python.org/3/whats
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 PLAIN = (int, float, str, dict, type(None))
 
 
+class Repetition(ValueError):
+    """A name gives something twice, of which a measure can have but one."""
+
+
 def measure_of(name: str) -> Any:
     """Return the measure. Raises ValueError where a name is no such expression or there is no
-    measure of this name.
+    measure of this name, Repetition where it gives a parameter or a grade twice.
     """
     from ir_measures.measures import registry
 
@@ -28,6 +34,7 @@ def measure_of(name: str) -> Any:
             if expression.args or not all(keyword.arg for keyword in expression.keywords):
                 raise ValueError("parameters have names")
             parameters = {str(item.arg): _value(item.value) for item in expression.keywords}
+            _require_once(str(item.arg) for item in expression.keywords)
             expression = expression.func
     except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(str(error)) from error
@@ -35,12 +42,25 @@ def measure_of(name: str) -> Any:
         raise ValueError("no measure has this name")
     kind = registry[expression.id]
     if at is not None:
+        _require_once([*parameters, kind.AT_PARAM])
         parameters[kind.AT_PARAM] = at
-    return kind(**parameters)
+    try:
+        return kind(**parameters)
+    except TypeError as error:  # a parameter of the name of one of Python's own, such as self
+        raise ValueError(str(error)) from error
 
 
 def _value(node: ast.expr) -> Any:
     value = ast.literal_eval(node)
     if not isinstance(value, PLAIN):
         raise ValueError(f"a {type(value).__name__} is no parameter")
+    if isinstance(node, ast.Dict):
+        _require_once(repr(ast.literal_eval(key)) for key in node.keys if key)
+    repr(value)  # raises ValueError for a number of more digits than Python writes
     return value
+
+
+def _require_once(names: Iterable[str]) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise Repetition(f"{name} is given twice")

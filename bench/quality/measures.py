@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import SuiteError, first_line, nearest
+from bench.core.printable import LONGEST_QUOTE, quoted, shortened
 from bench.datasets.base import Qrels
 from bench.quality import names as names_elsewhere
-from bench.quality import vectorised
-from bench.quality.expression import measure_of
+from bench.quality import parameters, vectorised
+from bench.quality.expression import Repetition, measure_of
 from bench.quality.score_measures import SCORE_MEASURES
 from bench.ranking.order import strict_scores
 
@@ -58,8 +59,6 @@ ROUNDING = 1e-6
 COUNTS = frozenset({"NumRet", "NumRel", "NumRelRet"})
 JUDGED = "Judged@10"
 _ABSENT = re.compile(r"invalid param (\w+)=<object object at \w+>")
-LARGEST = 1_000_000_000
-"""The largest cutoff and relevance threshold: libraries behind ir_measures count in 32 bits."""
 
 
 def parse(name: str, min_relevance: int = 1) -> Any:
@@ -69,33 +68,42 @@ def parse(name: str, min_relevance: int = 1) -> Any:
     """
     try:
         measure = measure_of(name)
+    except Repetition as error:
+        raise SuiteError(f"{_cited(name)}: {error}: leave one out") from error
     except ValueError as error:
         raise SuiteError(
-            f"'{name}' is not a measure that ir_measures knows: {_hint(name)}"
+            f"{_cited(name)} is not a measure that ir_measures knows: {_hint(name)}"
         ) from error
     takes_threshold = "rel" in measure.SUPPORTED_PARAMS and measure.NAME not in GRADED_WITHOUT_REL
     if not set(measure.params) <= set(measure.SUPPORTED_PARAMS):
         raise SuiteError(
-            f"'{name}': {measure.NAME} takes "
+            f"{_cited(name)}: {measure.NAME} takes "
             f"{', '.join(measure.SUPPORTED_PARAMS) or 'no parameters'}"
         )
-    for parameter in ("cutoff", "rel"):
-        value = measure.params.get(parameter, 1)
-        if type(value) is not int or not 1 <= value <= LARGEST:
-            raise SuiteError(
-                f"'{name}': {parameter} {value!r} is not a whole number from 1 to {LARGEST:,}"
-            )
+    for parameter, value in measure.params.items():
+        if kind := parameters.refused(parameter, value):
+            cited = shortened(repr(value), LONGEST_QUOTE)
+            raise SuiteError(f"{_cited(name)}: {parameter} {cited} is not {kind}")
     if min_relevance != 1 and takes_threshold and "rel" not in measure.params:
         measure = measure(rel=min_relevance)
     _require_provider(name, measure)
     return measure
 
 
+def _cited(name: str) -> str:
+    """Return a name in quotes, on one line, a long one without its middle."""
+    return f"'{shortened(name, LONGEST_QUOTE)}'" if name.isprintable() else quoted(name)
+
+
 def _hint(name: str) -> str:
     """Return the measure that another tool calls so, with its cutoff, else the nearest name."""
     measure = names_elsewhere.meant(name)
     stem = name.split("@")[0].split("(")[0]
-    return f"did you mean '{measure}'?" if measure else nearest(stem, (*MEASURES, *SCORE_MEASURES))
+    return (
+        f"did you mean {_cited(measure)}?"
+        if measure
+        else nearest(stem, (*MEASURES, *SCORE_MEASURES))
+    )
 
 
 def value_range(name: str) -> tuple[float, float]:
@@ -131,14 +139,14 @@ def _require_provider(name: str, measure: Any) -> None:
     ) as error:  # the library's way to say that a parameter is missing or of the wrong type
         problem = _ABSENT.sub(r"\1 is missing", str(error))
         raise SuiteError(
-            f"'{name}': {problem}; measures at a cutoff are written like P@10"
+            f"{_cited(name)}: {problem}; measures at a cutoff are written like P@10"
         ) from error
     if not any(provider.is_available() for provider in able):
         needs = (
             " or ".join(str(provider.install_instructions()) for provider in able)
             or "another measure: nothing computes this one"
         )
-        raise SuiteError(f"'{name}' cannot be computed here: it needs {needs}")
+        raise SuiteError(f"{_cited(name)} cannot be computed here: it needs {needs}")
 
 
 def names(measures: Iterable[str], min_relevance: int = 1) -> list[str]:

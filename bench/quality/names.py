@@ -63,4 +63,4 @@ def meant(name: str) -> str | None:
     measure = NAMES.get(re.sub(r"[_\- ]", "", written["stem"]))
     if measure is None or written["cutoff"] is None or measure in _WITHOUT_CUTOFF:
         return measure
-    return f"{measure}@{written['cutoff']}"
+    return f"{measure}@{written['cutoff'].lstrip('0') or '0'}"

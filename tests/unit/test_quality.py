@@ -195,6 +195,65 @@ def test_what_cannot_be_read_as_a_measure_is_one_line(name: str) -> None:
         measures.parse(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "twice"),
+    [
+        ("P(rel=1,rel=2)@5", "rel"),
+        ("P(cutoff=3,rel=2)@5", "cutoff"),
+        ("nDCG(gains={1:1,1:2})@3", "1"),
+    ],
+)
+def test_what_is_given_twice_is_refused(name: str, twice: str) -> None:
+    with pytest.raises(SuiteError, match=f": {twice} is given twice: leave one out"):
+        measures.parse(name)
+
+
+@pytest.mark.parametrize(
+    "value", ["[1]", "...", "-5", "1.5", "'a'", "None", "1e999", "2147483647", "True"]
+)
+def test_a_gain_that_trec_eval_would_misread_is_refused(value: str) -> None:
+    with pytest.raises(SuiteError, match="is not a gain per grade, whole numbers from 0 to"):
+        measures.parse(f"nDCG(gains={{1:{value}}})@3")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "IPrec@0.123",
+        "IPrec@1.5",
+        "IPrec@-0.5",
+        "IPrec@1e999",
+        "SetF(beta=1e300)",
+        "SetF(beta=1e-05)",
+        "SetF(beta=-1.0)",
+        "Compat(p=1e999)",
+    ],
+)
+def test_a_number_that_would_measure_something_else_is_refused(name: str) -> None:
+    with pytest.raises(SuiteError, match=r"(recall|beta|p) \S+ is not a number"):
+        measures.parse(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "P@5\nx",
+        "\n",
+        "P@5\x1b[31m",
+        "P(self=5)@5",
+        f"nDCG@0x{'f' * 5000}",
+        f"nDCG@{'9' * 5000}",
+        f"nDCG(gains={{1:0x{'f' * 5000}}})@3",
+        "x" * 10_000,
+    ],
+)
+def test_an_error_about_any_name_is_one_short_line(name: str) -> None:
+    with pytest.raises(SuiteError) as refused:
+        measures.parse(name)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 400
+
+
 def test_a_parameter_that_is_missing_is_named() -> None:
     with pytest.raises(SuiteError, match="'BPM': cutoff is missing"):
         measures.parse("BPM")
