@@ -105,6 +105,7 @@ class Code(StrEnum):
     UNSETTLED = "unsettled"
     FAILED_CALLS = "failed-calls"
     GIVEN_UP = "given-up"
+    NO_TIME = "no-time"
     RETRIED_CALLS = "retried-calls"
     SPLIT_BATCHES = "split-batches"
     QUERIES_OUT_OF_TIME = "queries-out-of-time"

@@ -139,6 +139,11 @@ def _given_up(note: Note) -> str:
     return f"{_failed_calls(note)}; timing was given up"
 
 
+def _no_time(note: Note) -> str:
+    reason = f" ({note.text})" if note.text else ""
+    return f"no call gave a time{reason}"
+
+
 def _split_batches(note: Note) -> str:
     return f"a batch did not fit into memory and was split {times(note.count)} while timed"
 
@@ -376,6 +381,7 @@ WORDS: Mapping[Code, Words] = {
     Code.UNSETTLED: says("times had not settled after {count} warm-up calls"),
     Code.FAILED_CALLS: _failed_calls,
     Code.GIVEN_UP: _given_up,
+    Code.NO_TIME: _no_time,
     Code.RETRIED_CALLS: says("{count} of {total} timed calls needed a retry and are no samples"),
     Code.SPLIT_BATCHES: _split_batches,
     Code.QUERIES_OUT_OF_TIME: says(

@@ -17,7 +17,7 @@ from typing import Any
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList, cut
 from bench.core.errors import BenchError
-from bench.core.note import Note
+from bench.core.note import Code, Note, note
 from bench.latency.call import GIVE_UP_AFTER, Target
 from bench.latency.lane import Lane, settled
 from bench.latency.plan import LatencyPlan
@@ -93,7 +93,7 @@ def measure(
             **disturbance,
             "peak_rss_bytes": peak,
             **timing.facts(),
-            "notes": [*(note.to_dict() for note in timing.notes()), *disturbance["disturbances"]],
+            "notes": [*(about.to_dict() for about in timing.notes()), *disturbance["disturbances"]],
         }
     return result
 
@@ -116,7 +116,22 @@ class Timing:
         notes = self.lane.warmup_notes()
         for scenario in self.scenarios:
             notes += scenario.notes()
-        return [*notes, *self.lane.call_notes()]
+        return [*notes, *self._without_times(notes), *self.lane.call_notes()]
+
+    def _without_times(self, notes: Sequence[Note]) -> list[Note]:
+        """Return a note per scenario that has no sample, where nothing else says so: neither that
+        the reranker was given up nor that fresh processes failed.
+        """
+        caller = self.lane.caller
+        if caller.given_up:
+            return []
+        names = {about.where for about in notes if about.code == Code.COLD_FAILED}
+        names |= {sample.scenario for sample in self.lane.samples if not sample.warmup}
+        return [
+            note(Code.NO_TIME, text=caller.last_error or "").at(scenario.name)
+            for scenario in self.scenarios
+            if scenario.name not in names
+        ]
 
 
 def _timing(

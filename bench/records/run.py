@@ -141,4 +141,4 @@ class Run(RunFolder):
 def _says_lost(note: Note) -> bool:
     """Return whether a note says that what was to be timed failed."""
     has_no_start = note.code == Code.COLD_FAILED and note.count == note.total
-    return note.code == Code.GIVEN_UP or has_no_start
+    return note.code in (Code.GIVEN_UP, Code.NO_TIME) or has_no_start

@@ -80,20 +80,26 @@ class LikeTheDocs(PointwiseReranker):
 
 
 @pytest.mark.parametrize(
-    ("scenario", "reason"),
+    ("scenario", "queries", "reason"),
     [
-        ("single", "Tiring: 3 of 3 timed calls failed (ValueError: tired); timing was given up"),
-        ("cold", "Tiring, cold: 2 of 2 fresh processes gave no answer (ValueError: tired)"),
+        ("single", 2, "Tiring: 3 of 3 timed calls failed (ValueError: tired); timing was given up"),
+        ("offline", 1, "Tiring, offline: no call gave a time (ValueError: tired)"),
+        ("cold", 2, "Tiring, cold: 2 of 2 fresh processes gave no answer (ValueError: tired)"),
     ],
 )
 def test_a_row_that_is_scored_and_cannot_be_timed_is_a_failure(
-    collection: Path, tmp_path: Path, scenario: str, reason: str
+    collection: Path, tmp_path: Path, scenario: str, queries: int, reason: str
 ) -> None:
     suite = {
         "name": "own",
         "datasets": [f"files:{collection}"],
         "rerankers": [{f"{HERE}:Tiring": {"name": "Tiring"}}],
-        "latency": {"queries": 2, "warmup_max": 0, "scenarios": [scenario], "cold_runs": 2},
+        "latency": {
+            "queries": queries,
+            "warmup_max": 0,
+            "scenarios": [scenario],
+            "cold_runs": 2,
+        },
         "depth": 5,
         "devices": "cpu",
     }

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bench.contract.request import CandidateList, Failure, Usage
 from bench.core.errors import BenchError
-from bench.core.note import Code
+from bench.core.note import Code, read_notes
+from bench.core.wording import worded
 from bench.latency import timed_pass
 from bench.latency.columns import MEAN, P50, P95, P99, PAIRS_PER_S, PER_PAIR, Column
 from bench.latency.sample import Condition
@@ -220,6 +221,25 @@ def test_a_target_that_fails_now_and_then_is_still_timed() -> None:
     )
     assert result.facts["f"]["errors"] == 6 == len(result.samples)
     assert counts(result.facts["f"]["notes"])[Code.FAILED_CALLS] == 6
+
+
+def test_a_scenario_none_of_whose_calls_gave_a_time_says_so() -> None:
+    class OneByOne(HashReranker):
+        def rerank(self, asked: Sequence[CandidateList]) -> list[Any]:
+            if len(asked) > 1:
+                raise RuntimeError("too many")
+            return super().rerank(asked)
+
+    result = measure(
+        [Target("o", "cpu", OneByOne(FakeOptions())), target("good")],
+        requests(),
+        plan(scenarios=("single", "offline"), warmup_max=0),
+    )
+    silent = [about for about in read_notes(result.facts["o"]["notes"]) if about.where]
+    assert [worded(about) for about in silent] == [
+        "offline: no call gave a time (RuntimeError: too many)"
+    ]
+    assert Code.NO_TIME not in counts(result.facts["good"]["notes"])
 
 
 def test_tokens_are_those_of_the_call_and_not_of_a_failed_one_before_it() -> None:

@@ -62,6 +62,8 @@ def test_every_code_has_words() -> None:
             "words), and get no candidates: 3",
         ),
         (Note(Code.FAILED_CALLS, 2, 12, "timed out"), "2 of 12 timed calls failed (timed out)"),
+        (Note(Code.NO_TIME, text="timed out"), "no call gave a time (timed out)"),
+        (Note(Code.NO_TIME, where="offline"), "offline: no call gave a time"),
         (
             Note(Code.QUERIES_OUT_OF_TIME, 2, 6),
             "timed on 2 of 6 queries: the time limit was reached",
