@@ -4,7 +4,6 @@ held to their columns when they are read, since a run folder may come from anywh
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
@@ -17,7 +16,7 @@ from bench.core.atomic import whole_file
 from bench.core.errors import RecordError
 from bench.core.filenames import is_file_name
 from bench.latency.sample import PARAMETERS
-from bench.records import version_1
+from bench.records import row_groups, version_1
 from bench.records.cells import REPEAT, Column, are_sound, check_cells
 
 if TYPE_CHECKING:
@@ -357,41 +356,16 @@ def _parts_of(file: pq.ParquetFile, only: Set[str] | None) -> Iterator[pa.Table]
         for batch in file.iter_batches(STRETCH, use_threads=file.metadata.num_rows > PIECE):
             yield pa.Table.from_batches([batch])
         return
+    row_groups.require_names(file.schema_arrow)
     in_order = sorted(only)
     for group in range(file.num_row_groups):
-        if not _may_hold(file.metadata.row_group(group), in_order):
+        if not row_groups.may_hold(file.metadata.row_group(group), in_order):
             continue
         names = file.read_row_group(group, columns=["query"])["query"]
         wanted = only & set(names.unique().to_pylist())
         if wanted:
             is_wanted = pc.is_in(names.cast(pa.string()), value_set=pa.array(sorted(wanted)))
             yield _plain(file.read_row_group(group).filter(is_wanted))
-
-
-def _may_hold(group: pq.RowGroupMetaData, queries: Sequence[str]) -> bool:
-    """Return whether a row group may have any of these queries, which are in order: not where none
-    lies between the first and the last name that it has by its own statistics.
-    """
-    if not group.num_rows:
-        return False
-    statistics = _column_of(group, "query").statistics
-    if statistics is None or not statistics.has_min_max:
-        return True
-    first, last = statistics.min, statistics.max
-    if not (isinstance(first, str) and isinstance(last, str)):
-        return True
-    # names are in the order of their bytes in UTF-8, which is that of their code points
-    place = bisect_left(queries, first)
-    return place < len(queries) and queries[place] <= last
-
-
-def _column_of(group: pq.RowGroupMetaData, name: str) -> pq.ColumnChunkMetaData:
-    """Return what a file says of a column of a row group. Raises ValueError where it has none."""
-    for place in range(group.num_columns):
-        column = group.column(place)
-        if column.path_in_schema == name:
-            return column
-    raise ValueError(f"it has no column '{name}'")
 
 
 def _plain(rows: pa.Table) -> pa.Table:

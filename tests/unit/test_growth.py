@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -341,6 +342,24 @@ def test_scores_of_any_query_are_found_by_the_statistics_of_its_file(
     for pair in combinations([*names, "absent", ""], 2):
         read = scores.read_scores(tmp_path, "a", pair)
         assert read == {name: ranking[name] for name in names if name in pair}
+
+
+@pytest.mark.parametrize("kind", ["binary", "string_view", "dictionary of binary", "list"])
+def test_queries_that_are_no_text_are_refused_and_not_missing(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "scores").mkdir()
+    names = pa.array(["q1", "q2"])
+    cells = {
+        "binary": names.cast(pa.binary()),
+        "string_view": names.cast(pa.string_view()),
+        "dictionary of binary": names.cast(pa.binary()).dictionary_encode(),
+        "list": pa.array([["q1"], ["q2"]]),
+    }
+    columns = {"trial": ["a", "a"], "query": cells[kind], "doc_id": ["d", "d"], "score": [1.0, 2.0]}
+    path = tables.path_of(tmp_path, tables.SCORES, "a")
+    pq.write_table(pa.table(columns), path)
+    for wanted in (["q1"], ["absent"], []):
+        with pytest.raises(RecordError, match=r"a\.parquet: .*'query'.* no text"):
+            scores.read_scores(tmp_path, "a", wanted)
 
 
 def test_row_groups_that_cannot_hold_a_query_are_not_read(
