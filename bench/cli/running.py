@@ -11,6 +11,7 @@ from bench.cli.arguments import PATH, SuiteCommand, device_option, form_option, 
 from bench.cli.console import command_line, echo, open_console, open_observer, warn
 from bench.core.counting import counted
 from bench.core.errors import BenchError
+from bench.core.redaction import for_others
 
 if TYPE_CHECKING:
     from bench.records.run import Run as StoredRun
@@ -113,7 +114,9 @@ def run(
         console.print(f"{KINDS.get(path.suffix, 'plot'):<8}{path}", soft_wrap=True)
     console.print(f"{'run':<8}{done.folder}", soft_wrap=True)
     if failures := done.failures():
-        unsaid = [text for text in failures if text not in observer.notes]
+        # a run folder has them as others may read them, with short paths
+        lines = [for_others(text) for text in observer.notes]
+        unsaid = [text for text in failures if text not in lines]
         raise BenchError("\n".join(unsaid) or f"{counted(len(failures), 'failure')}, see above")
 
 
