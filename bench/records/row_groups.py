@@ -1,9 +1,7 @@
-"""Which row groups of a table's file may have rows of some queries."""
+"""Which queries the row groups of a table's file have."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,27 +24,15 @@ def require_names(schema: pa.Schema) -> None:
         raise ValueError(f"its column 'query' is of type {kind}, which is no text")
 
 
-def may_hold(group: pq.RowGroupMetaData, queries: Sequence[str]) -> bool:
-    """Return whether a row group may have any of these queries, which are in order: not where none
-    lies between the first and the last name that it has by its own statistics.
+def queries_in(file: pq.ParquetFile, group: int) -> set[str]:
+    """Return the queries of a row group, or a few more, by the dictionary of its names. What a file
+    says of its row groups has no checksum, and is not asked.
     """
-    if not group.num_rows:
-        return False
-    statistics = _column_of(group, "query").statistics
-    if statistics is None or not statistics.has_min_max:
-        return True
-    first, last = statistics.min, statistics.max
-    if not (isinstance(first, str) and isinstance(last, str)):
-        return True
-    # names are in the order of their bytes in UTF-8, which is that of their code points
-    place = bisect_left(queries, first)
-    return place < len(queries) and queries[place] <= last
+    import pyarrow as pa
 
-
-def _column_of(group: pq.RowGroupMetaData, name: str) -> pq.ColumnChunkMetaData:
-    """Return what a file says of a column of a row group. Raises ValueError where it has none."""
-    for place in range(group.num_columns):
-        column = group.column(place)
-        if column.path_in_schema == name:
-            return column
-    raise ValueError(f"it has no column '{name}'")
+    names: set[str] = set()
+    # a few rows are read before another thread has begun
+    for chunk in file.read_row_group(group, columns=["query"], use_threads=False)["query"].chunks:
+        texts = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk.unique()
+        names.update(texts.to_pylist())
+    return names

@@ -357,15 +357,12 @@ def _parts_of(file: pq.ParquetFile, only: Set[str] | None) -> Iterator[pa.Table]
             yield pa.Table.from_batches([batch])
         return
     row_groups.require_names(file.schema_arrow)
-    in_order = sorted(only)
     for group in range(file.num_row_groups):
-        if not row_groups.may_hold(file.metadata.row_group(group), in_order):
-            continue
-        names = file.read_row_group(group, columns=["query"])["query"]
-        wanted = only & set(names.unique().to_pylist())
+        wanted = only & row_groups.queries_in(file, group)
         if wanted:
-            is_wanted = pc.is_in(names.cast(pa.string()), value_set=pa.array(sorted(wanted)))
-            yield _plain(file.read_row_group(group).filter(is_wanted))
+            rows = file.read_row_group(group)
+            names = rows["query"].cast(pa.string())
+            yield _plain(rows.filter(pc.is_in(names, value_set=pa.array(sorted(wanted)))))
 
 
 def _plain(rows: pa.Table) -> pa.Table:
