@@ -497,6 +497,12 @@ def forward(worker: Worker, name: str) -> None:
         lengths = np.sort(reranker._pair_lengths(pairs))[::-1]
         inputs = network.inputs(lengths)
         expected = network.logits(inputs)
+        config = network.network.config
+        facts = {
+            "pairs": len(pairs),
+            "operations": packed_operations(config, lengths),
+            "moved_bytes": packed_bytes(config, lengths),
+        }
         # as it is first: what comes later may leave the device in disorder
         for way in FORWARD_WAYS:
             try:
@@ -507,16 +513,7 @@ def forward(worker: Worker, name: str) -> None:
             except RuntimeError as error:
                 traceback.print_exc()
                 numbers = {"left_out": next(iter(str(error).splitlines()), "")}
-            config = network.network.config
-            worker.add(
-                kind="forward",
-                model=name,
-                way=way,
-                pairs=len(pairs),
-                operations=packed_operations(config, lengths),
-                moved_bytes=packed_bytes(config, lengths),
-                **numbers,
-            )
+            worker.add(kind="forward", model=name, way=way, **facts, **numbers)
     reranker.close()
 
 

@@ -12,7 +12,6 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -31,9 +30,6 @@ _NAME = b"RB"
 checksum of these three and the ids."""
 _AMOUNTS = struct.Struct("<III")
 _END = struct.Struct("<II")
-_HEAD = _START.size + _FIELD.size
-_HEAD_BYTES = 512
-"""That are read at once: nearly always with the ids."""
 
 
 class Unmarked(Exception):
@@ -106,7 +102,7 @@ class MemberWriter:
 
 def members_of(path: Path) -> Iterator[Member]:
     """Yield the members of a file. Raises Unmarked where one was not written here, and OSError."""
-    with path.open("rb", buffering=0) as file:
+    with path.open("rb") as file:
         yield from _members(file)
 
 
@@ -117,25 +113,23 @@ def texts_of(path: Path, members: Iterable[Member]) -> Iterator[bytes]:
             yield _text(file, member)
 
 
-def _members(file: BinaryIO | FileIO) -> Iterator[Member]:
+def _members(file: BinaryIO) -> Iterator[Member]:
     size = os.fstat(file.fileno()).st_size
     place = 0
     while place < size:
         file.seek(place)
-        data = file.read(_HEAD_BYTES)
-        if len(data) < _HEAD or not data.startswith(_MARK):
+        head = file.read(_START.size + _FIELD.size)
+        if len(head) < _START.size + _FIELD.size or not head.startswith(_MARK):
             raise Unmarked
-        name, length, *amounts, checksum = _FIELD.unpack_from(data, _START.size)
+        name, length, *amounts, checksum = _FIELD.unpack(head[_START.size :])
         data_bytes, documents, id_bytes = amounts
         if name != _NAME or length != _FIELD.size - 4 + id_bytes:
             raise Unmarked
-        ids = data[_HEAD : _HEAD + id_bytes]
-        if len(ids) < id_bytes:
-            ids += file.read(id_bytes - len(ids))
+        ids = file.read(id_bytes)
         if zlib.crc32(_AMOUNTS.pack(*amounts) + ids) != checksum:
             raise Unmarked
         query_ids = [] if not ids else ids.decode().split("\n")
-        place += _HEAD + id_bytes
+        place += len(head) + id_bytes
         yield Member(place, data_bytes, documents, query_ids)
         place += data_bytes + _END.size
     if place != size:
