@@ -120,8 +120,13 @@ def _ended_like_an_interrupt() -> list[int]:
     for is kept as with Ctrl-C. Returns the list that the first such signal will be put into.
     """
     signals: list[int] = []
+    process = os.getpid()
 
     def interrupt(number: int, frame: Any) -> None:
+        if os.getpid() != process:
+            # one that a reranker has forked: whoever ends it, such as a pool, means that one alone
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         # A supervisor may send it twice, to the process and to its group: once is enough.
         signal.signal(number, signal.SIG_IGN)
         signals.append(number)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import IO, Any
 
 ROOT = str(Path(__file__).parents[2])
 
@@ -19,6 +23,30 @@ def command(module: str) -> list[str]:
 def environment() -> dict[str, str]:
     """Return this process's environment, in which Python looks for modules where this one does."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(_places())}
+
+
+def start(module: str, errors: IO[Any], **options: Any) -> subprocess.Popen[str]:
+    """Return a process that runs a module, and reads text from a pipe. `errors` is a file: a pipe
+    that nobody reads would stop a process that prints much, and one that is read to its end is held
+    open by whatever the process leaves.
+    """
+    return subprocess.Popen(
+        command(module),
+        stdin=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        encoding="utf-8",
+        # what the process starts ends with it: they are one group
+        start_new_session=True,
+        **options,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a process of `start`, whatever it is at, and those that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def last_line(text: str) -> str:

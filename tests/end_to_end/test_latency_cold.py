@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,6 +32,7 @@ from tests.support.fake_cohere import serve
 from tests.support.fakes import FakeOptions, HashReranker
 from tests.support.made_requests import requests
 from tests.support.notes import noted
+from tests.support.processes import is_running, wait_for
 
 CLOCK = FakeClock()
 PARTS = ["start", "import", "load", "first query"]
@@ -140,6 +143,24 @@ def test_a_process_that_takes_too_long_is_given_up() -> None:
     result = started({"delay_ms": 60_000.0}, cold_runs=1, time_limit_s=1.0)
     note = noted(result.facts["t"]["notes"], Code.COLD_FAILED)
     assert "no answer from a fresh process within 1 s" in note.text
+
+
+class LeavingReranker(HashReranker):
+    """Leaves a process running, whose number it writes down."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Any:
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        Path(str(self.options.log)).write_text(str(process.pid))
+        return super().score(pairs)
+
+
+def test_what_a_process_leaves_running_is_not_waited_for_and_ends(tmp_path: Path) -> None:
+    log = tmp_path / "pid"
+    name = "tests.end_to_end.test_latency_cold:LeavingReranker"
+    result = started({"log": str(log)}, name=name, cold_runs=1, time_limit_s=60.0)
+    assert result.facts["t"]["cold"]["failed"] == 0
+    pid = int(log.read_text().strip("."))
+    assert wait_for(lambda: not is_running(pid))
 
 
 def test_without_a_recipe_there_is_no_cold_start() -> None:

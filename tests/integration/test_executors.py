@@ -39,6 +39,7 @@ from tests.support.command import bench as command
 from tests.support.made_requests import requests
 from tests.support.notes import noted
 from tests.support.paths import ROOT
+from tests.support.processes import is_running, wait_for
 
 FAKE = "tests.support.fakes:HashReranker"
 MODEL = {"model": "tiny:bert-cross-encoder", "threads": 1, "max_length": 32}
@@ -181,10 +182,17 @@ class Writes(HashReranker):
             except OSError:
                 pass
         return super().score(pairs)
+
+
+class Forks(HashReranker):
+    def score(self, pairs):
+        os.fork()
+        return super().score(pairs)
 """
 UNREADABLE = (
     "executor 'processes': a worker's answer could not be read: 'garbage'. Does odd_reranker"
 )
+OTHERS = "executor 'processes': a worker's answer could not be read: it is that of other queries"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +204,7 @@ UNREADABLE = (
         ),
         ("Interrupts", "the second was killed by SIGINT: KeyboardInterrupt: enough"),
         ("Writes", UNREADABLE),
+        ("Forks", OTHERS),
     ],
 )
 def test_what_is_known_of_a_workers_end_is_said_and_nothing_of_memory(
@@ -205,9 +214,41 @@ def test_what_is_known_of_a_workers_end_is_said_and_nothing_of_memory(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "odd_reranker", raising=False)
     with pytest.raises(RerankerError) as error:
-        scored(f"odd_reranker:{name}", {}, requests(2), entry=("processes", {"workers": 1}))
+        scored(f"odd_reranker:{name}", {}, requests(8, docs=4), entry=("processes", {"workers": 1}))
     assert message in str(error.value)
     assert "memory" not in str(error.value)
+
+
+STARTS = """
+import os
+import subprocess
+import sys
+
+from tests.support.fakes import MortalReranker
+
+
+class Starts(MortalReranker):
+    def score(self, pairs):
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        with open(f"{self.options.folder}/{process.pid}.started", "w"):
+            pass
+        return super().score(pairs)
+"""
+
+
+@pytest.mark.parametrize("dies_at", ["", "query 0"])
+def test_what_a_reranker_has_started_ends_with_its_worker(
+    dies_at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "starting_reranker.py").write_text(STARTS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "starting_reranker", raising=False)
+    options = {"folder": str(tmp_path), "dies_at": dies_at}
+    entry = ("processes", {"workers": 1})
+    scored("starting_reranker:Starts", options, requests(2), entry=entry)
+    pids = [int(path.stem) for path in tmp_path.glob("*.started")]
+    assert len(pids) == 1 + bool(dies_at)
+    assert wait_for(lambda: not any(map(is_running, pids)))
 
 
 def test_no_worker_outlives_an_interrupt(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ as any other.
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,26 @@ class Tiring:
     def score(self, pairs: Pairs) -> list[int]:
         if len({query for query, _ in pairs}) == 1:
             raise ValueError("tired")
+        return [len(document) for _, document in pairs]
+
+
+class Forking:
+    """Has a process of its own end by SIGTERM, as pools end theirs, and says how it ended."""
+
+    def score(self, pairs: Pairs) -> list[int]:
+        ready, says_so = os.pipe()
+        process = os.fork()
+        if not process:
+            try:
+                os.write(says_so, b"!")
+                signal.pause()
+            finally:
+                os._exit(0)
+        os.read(ready, 1)
+        os.kill(process, signal.SIGTERM)
+        ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        if ended != -signal.SIGTERM:
+            raise RuntimeError(f"ended with {ended}")
         return [len(document) for _, document in pairs]
 
 
@@ -275,3 +297,17 @@ def test_what_cannot_be_called_as_a_reranker_is_refused_before_anything_is_compu
 def test_a_static_method_scores_pairs() -> None:
     for reranker in (Static, Static()):
         assert bench.reranker(reranker).score("q", ["a", "bcd"]).tolist() == [1.0, 3.0]
+
+
+def test_a_process_that_it_forked_and_ends_is_no_interrupt(
+    collection: Path, tmp_path: Path
+) -> None:
+    suite = {
+        "name": "own",
+        "datasets": [f"files:{collection}"],
+        "rerankers": [f"{HERE}:Forking"],
+        "latency": None,
+    }
+    (tmp_path / "own.yaml").write_text(json.dumps(suite))
+    done = command("run", "own.yaml", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

@@ -60,6 +60,7 @@ def of_answer(answer: Answer, meter: Meter) -> str:
     by_query = {query_id: asdict(usage) for query_id, usage in meter.by_query.items()}
     return _line(
         {
+            "query_ids": list(answer.query_ids),
             "outcomes": outcomes,
             "doubt": None if answer.doubt is None else answer.doubt.to_dict(),
             "description": answer.description,
@@ -104,7 +105,8 @@ def answer_of(line: str, meter: Meter) -> Answer:
     doubt = message["doubt"]
     if doubt is not None:
         doubt = read_note(doubt)
-    return Answer(outcomes, doubt, message["description"])
+    query_ids = tuple(message["query_ids"])
+    return Answer(outcomes, doubt, message["description"], query_ids=query_ids)
 
 
 def of_error(error: BenchError) -> str:

@@ -157,7 +157,8 @@ class Crew:
         except UnreadableAnswer as problem:
             raise RerankerError(
                 f"executor '{self._name}': a worker's answer could not be read: {problem}. Does "
-                f"{self._recipe.name} write to files that it has not opened?"
+                f"{self._recipe.name} write to files that it has not opened, or go on in a process "
+                "that it has forked?"
             ) from problem
         finally:
             self._free.put(seat)

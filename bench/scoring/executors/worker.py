@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -23,7 +25,7 @@ from bench.core.outsiders import outsiders_code
 from bench.core.plugins import look_in
 from bench.rerankers.description import described
 from bench.scoring.executors import messages
-from bench.scoring.job import Answer, Job
+from bench.scoring.job import Job
 
 
 def main() -> None:
@@ -62,7 +64,9 @@ def _private_pipes() -> tuple[SimpleQueue[str], TextIO]:
 def _read(source: TextIO, lines: SimpleQueue[str]) -> None:
     for line in source:
         lines.put(line)
-    # the driver has ended, or has no more work: nobody waits for what this one is at
+    # the driver has ended: nobody waits for what this one is at, or for what that has started
+    with suppress(OSError):
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(0)
 
 
@@ -78,9 +82,8 @@ def answer_line(reranker: Reranker, line: str) -> str:
     requests = messages.requests_of(line)
     keys = {request.query_id: "" for request in requests}
     job = Job(requests, keys)
-    answer = job.answered_by(reranker)
-    description = described(reranker)
-    return messages.of_answer(Answer(answer.outcomes, answer.doubt, description), job.meter)
+    answer = replace(job.answered_by(reranker), description=described(reranker))
+    return messages.of_answer(answer, job.meter)
 
 
 if __name__ == "__main__":

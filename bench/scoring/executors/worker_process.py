@@ -9,7 +9,7 @@ import tempfile
 from contextlib import suppress
 
 from bench.contract.recipe import Recipe
-from bench.core.fresh_python import command, environment, last_line
+from bench.core.fresh_python import end, environment, last_line, start
 from bench.core.printable import one_line, shortened
 from bench.core.redaction import redacted_text
 from bench.scoring.executors import messages
@@ -35,7 +35,7 @@ class WorkerDied(Exception):
 
 
 class UnreadableAnswer(Exception):
-    """What a worker wrote is no answer. Says how it begins."""
+    """What a worker wrote is no answer to what it was asked. Says how it begins, or whose it is."""
 
 
 class WorkerProcess:
@@ -43,16 +43,10 @@ class WorkerProcess:
 
     def __init__(self, recipe: Recipe, threads: int) -> None:
         limits = dict.fromkeys(THREAD_VARIABLES, str(threads))
-        # a file: a pipe that nobody reads would stop a process that prints much; `close` closes it
+        # `close` closes it
         self._errors = tempfile.TemporaryFile(prefix="rerank-bench-")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            command(MODULE),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**environment(), **limits},
-            text=True,
-            encoding="utf-8",
+        self._process = start(
+            MODULE, self._errors, stdout=subprocess.PIPE, env={**environment(), **limits}
         )
         self._first = messages.of_recipe(recipe)
 
@@ -73,14 +67,16 @@ class WorkerProcess:
         if not line.endswith("\n"):
             raise self._death()
         try:
-            return messages.answer_of(line, job.meter)
+            answer = messages.answer_of(line, job.meter)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UnreadableAnswer(repr(shortened(line.strip(), 60))) from error
+        if answer.query_ids != job.query_ids:
+            raise UnreadableAnswer("it is that of other queries")
+        return answer
 
     def kill(self) -> None:
         """End the process, whatever it is at."""
-        self._process.kill()
-        self._process.wait()
+        end(self._process)
 
     def close(self) -> None:
         """End the process and free its pipes. Nobody waits for an answer any more."""
