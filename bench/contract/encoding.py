@@ -29,10 +29,9 @@ class Encoder(Protocol):
     def encode(
         self,
         recipe: Recipe,
-        kind: type,
         decided_by: Fields,
         items: Iterator[tuple[Item, Sequence[str]]],
     ) -> Generator[tuple[Item, EncodedTexts]]:
         """Yield each item with the embeddings of its texts, in any order. `recipe` builds the first
-        stage whose class is `kind`, and `decided_by` are the fields that decide its embeddings.
+        stage, and `decided_by` are the fields that decide its embeddings.
         """

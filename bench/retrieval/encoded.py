@@ -234,7 +234,7 @@ class EncodedFirstStage(BaseFirstStage):
             return None
         options = self.options.model_dump(mode="json", exclude_unset=True)
         recipe = Recipe(name_of(type(self)), options, str(self.base_dir), self.device)
-        return partial(self.encoder.encode, recipe, type(self), self._decided_by())
+        return partial(self.encoder.encode, recipe, self._decided_by())
 
     def load_encoder(self) -> Fields:
         self._alone = self._encoder()

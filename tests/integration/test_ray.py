@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from bench.cli.console import open_console, open_observer
 from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList
 from bench.contract.scored import Scored
-from bench.core.errors import ExecutorError, RerankerError
+from bench.core.errors import ExecutorError, RerankerError, Unavailable
 from bench.core.note import Code
 from bench.core.outsiders import OutsiderError
 from bench.core.progress import watching
@@ -97,7 +97,9 @@ class Other:
 
 
 class Simulated:
-    """Two machines on this one. The actors of `machine` end with this process."""
+    """Two machines on this one. The actors of `machine` end with this process; by `sockets`, which
+    are files, the processes of a machine find Ray's service there.
+    """
 
     def __init__(self) -> None:
         utils: Any = importlib.import_module("ray.cluster_utils")
@@ -114,6 +116,7 @@ class Simulated:
         )
         node = self._cluster.add_node(num_cpus=1, **settings)
         self.machine = node.all_processes["raylet"][0].process.pid
+        self.sockets = [self._cluster.head_node.raylet_socket_name, node.raylet_socket_name]
         self.address = f"ray://{self._cluster.address}"
 
     def close(self) -> None:
@@ -127,8 +130,8 @@ def folder() -> Iterator[str]:
         yield name
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Simulated]:
+@contextmanager
+def started_cluster() -> Iterator[Simulated]:
     # as short as `folder`
     folder = tempfile.mkdtemp(prefix="rb-", dir="/tmp")
     (Path(folder) / "ray").mkdir()
@@ -146,6 +149,12 @@ def cluster() -> Iterator[Simulated]:
         yield simulated
         simulated.close()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Simulated]:
+    with started_cluster() as simulated:
+        yield simulated
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +254,29 @@ def test_the_class_of_a_user_scores_on_actors_as_in_this_process(
     assert theirs.computed_queries == 12
 
 
+def test_what_inherits_nothing_travels_also_as_a_part_of_another(
+    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in {
+        "one/class_of_actors.py": "from lengths_of_actors import length\n\n\n"
+        "class Plain:\n    def __init__(self, weight):\n        self.weight = weight\n\n"
+        "    def score(self, pairs):\n"
+        "        return [self.weight * length(doc) for _, doc in pairs]\n",
+        "one/lengths_of_actors.py": "length = len\n",
+        "two/function_of_actors.py": "def last(_, docs):\n    return [ord(d[-1]) for d in docs]\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for folder in ("one", "two"):
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+    plain = {"class_of_actors:Plain": {"weight": 2}}
+    lists = requests(4, docs=4)
+    options = {"of": [plain, "function_of_actors:last"], "by": "rrf"}
+    theirs = scored("fuse", options, lists, executor)
+    assert (theirs.failures, theirs.executor) == ({}, "ray")
+    assert_same(scored("fuse", options, lists), theirs)
+
+
 def test_an_actor_that_is_killed_costs_what_it_was_at(
     own: str, executor: Executor, tmp_path: Path
 ) -> None:
@@ -297,6 +329,18 @@ def test_a_cluster_that_has_no_machine_so_large_is_an_error_that_names_the_key(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_machine_that_is_none_of_the_cluster_is_one_line() -> None:
+    """Ray itself ends the process, with a trace of its own."""
+    with started_cluster() as cluster:
+        executor = executors.build("ray", {"address": cluster.address})
+        executor.check()
+        for path in cluster.sockets:
+            Path(path).unlink()
+        with pytest.raises(Unavailable, match=r"^this machine is none of the Ray cluster at ray:"):
+            executor.check()
+
+
 def test_a_run_without_room_on_any_machine_ends_with_one_line(
     own: str, cluster: Simulated, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
@@ -35,7 +35,7 @@ from bench.scoring.executors.ray_encoding import EncodingActor, encoded_texts
 from bench.scoring.executors.ray_pool import Pool, Reply, Task
 from bench.scoring.executors.ray_room import Place, Room, Wait, machines_of
 from bench.scoring.executors.ray_session import Session
-from bench.scoring.executors.sources import sources_of
+from bench.scoring.executors.sources import Sources, modules_of, sources_of
 from bench.scoring.job import Answer, Job
 
 Item = TypeVar("Item")
@@ -117,7 +117,8 @@ class Ray(ByRecipe):
         self, reranker: Reranker, recipe: Recipe, jobs: Iterator[Job]
     ) -> Generator[tuple[Job, Answer]]:
         tasks = (Task(job, messages.of_requests(job.requests)) for job in jobs)
-        work = Work(ScoringActor, recipe, reranker.origin, identified(reranker))
+        modules = modules_of(recipe, reranker.parts)
+        work = Work(ScoringActor, recipe, modules, identified(reranker))
         for job, reply in self._replies(work, tasks):
             yield job, _answer(job, reply)
 
@@ -127,12 +128,12 @@ class Ray(ByRecipe):
     def encode(
         self,
         recipe: Recipe,
-        kind: type,
         decided_by: Fields,
         items: Iterator[tuple[Item, Sequence[str]]],
     ) -> Generator[tuple[Item, EncodedTexts]]:
         tasks = (Task(item, list(texts)) for item, texts in items)
-        for item, reply in self._replies(Work(EncodingActor, recipe, kind, decided_by), tasks):
+        work = Work(EncodingActor, recipe, modules_of(recipe), decided_by)
+        for item, reply in self._replies(work, tasks):
             if reply.value is None:
                 raise RerankerError(f"{_ended(reply)} over the same texts")
             yield item, encoded_texts(reply.value)._replace(note=_died(reply))
@@ -147,7 +148,7 @@ class Ray(ByRecipe):
         place = self._place(ray, work.recipe.device)
         recipe = replace(work.recipe, device=place.device)
         line = messages.of_recipe(recipe)
-        sources = ray.put(dict(sources_of(work.kind)))
+        sources = ray.put(work.sources())
         kind = ray.remote(work.actor).options(
             num_cpus=place.cpus,
             num_gpus=place.gpus,
@@ -156,7 +157,7 @@ class Ray(ByRecipe):
         )
 
         def start() -> Any:
-            return kind.remote(line, work.kind.__module__, sources, place.threads)
+            return kind.remote(line, sources, place.threads)
 
         is_own = self._session.is_own
         room = Room(ray, place, self.options.patience, is_own=is_own)
@@ -181,17 +182,25 @@ class Ray(ByRecipe):
 
 
 class Work:
-    """What actors are started for: their class, the recipe, the class that it builds and what
+    """What actors are started for: their class, the recipe, the modules that it names, and what
     decides its results, as this process has it.
     """
 
     def __init__(
-        self, actor: type[Actor], recipe: Recipe, kind: type, decided_by: Mapping[str, Any]
+        self,
+        actor: type[Actor],
+        recipe: Recipe,
+        modules: Iterable[str],
+        decided_by: Mapping[str, Any],
     ) -> None:
         self.actor = actor
         self.recipe = recipe
-        self.kind = kind
+        self._modules = tuple(modules)
         self._decided_by = _plain(redacted(decided_by))
+
+    def sources(self) -> Sources:
+        """Return the files of outsiders' modules among these. Raises RerankerError."""
+        return sources_of(self._modules)
 
     def admit(self, line: str) -> None:
         """Raise RerankerError where an actor has loaded what gives other results than what this

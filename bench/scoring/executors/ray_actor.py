@@ -32,15 +32,12 @@ from bench.scoring.executors.worker_process import THREAD_VARIABLES
 
 
 class Actor(ABC):
-    """Holds what it has built from a recipe. `module` is that of the class, whose files are
-    `sources`.
-    """
+    """Holds what it has built from a recipe, which names the modules whose files are `sources`."""
 
-    def __init__(self, recipe: str, module: str, sources: Sources, threads: int) -> None:
+    def __init__(self, recipe: str, sources: Sources, threads: int) -> None:
         # libraries read them when they are imported
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
         self._recipe = messages.recipe_of(recipe)
-        self._module = module
         self._sources = sources
         self._left = ExitStack()
         """What is removed at the end."""
@@ -66,10 +63,10 @@ class Actor(ABC):
         self._left.close()
 
     def _unpack(self) -> None:
-        """Write the files of an outsider's class, which an actor that is killed leaves nowhere."""
+        """Write the files of outsiders' modules, which an actor that is killed leaves nowhere."""
         if self._sources:
             folder = self._left.enter_context(left_folder("rb-", tempfile.gettempdir()))
-            unpack(self._sources, self._module, Path(folder))
+            unpack(self._sources, Path(folder))
 
     @abstractmethod
     def _loaded(self, recipe: Recipe) -> Mapping[str, Any]:

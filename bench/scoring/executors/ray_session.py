@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import warnings
@@ -23,13 +22,15 @@ from importlib.util import find_spec
 from typing import Any
 
 from bench.core.errors import Unavailable
-from bench.core.fresh_python import environment
+from bench.core.fresh_python import command, environment, last_line
 from bench.core.left_folder import left_folder
 
 SCHEME = "ray://"
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_ANSWER = 30.0
 """Within which a cluster answers, or counts as unreachable. Ray itself waits for minutes."""
+NO_SERVICE = "Failed to connect to socket"
+"""What Ray writes before it ends a process on a machine that has no service of the cluster."""
 STORE_BYTES = 100 << 20
 """Of Ray's object store: a chunk of texts is there only on its way."""
 LONGEST_FOLDER = 40
@@ -141,38 +142,43 @@ def _imported() -> Any:
 
 
 def _require_answer(address: str) -> None:
-    """Raise Unavailable unless a cluster answers at an address, within bounded time."""
+    """Raise Unavailable unless a cluster answers at an address, of which this machine is one,
+    within bounded time.
+    """
     place = address.removeprefix(SCHEME)
-    if place == "auto":
-        return
-    host, _, port = place.rpartition(":")
     problem = f"no Ray cluster answers at {address}"
     fix = (
         "The address is HOST:PORT of `ray start --head` (6379 by default), as a machine of the "
         "cluster reaches it: docs/cluster.md"
     )
-    if not port.isdecimal():
-        raise Unavailable(f"{problem}: it names no port", fix)
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_CONNECT).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise Unavailable(f"{problem}: {error}", fix) from error
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", place]
+    if place != "auto":
+        host, _, port = place.rpartition(":")
+        if not port.isdecimal():
+            raise Unavailable(f"{problem}: it names no port", fix)
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_CONNECT).close()
+        except (OSError, ValueError, OverflowError) as error:
+            raise Unavailable(f"{problem}: {error}", fix) from error
     try:
         done = subprocess.run(
-            command,
+            [*command("bench.scoring.executors.ray_probe"), place],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, **QUIET},
+            env={**environment(), **QUIET},
             timeout=SECONDS_TO_ANSWER,
             text=True,
         )
     except subprocess.TimeoutExpired as error:
         raise Unavailable(problem, fix) from error
+    if NO_SERVICE in done.stderr:
+        raise Unavailable(
+            f"this machine is none of the Ray cluster at {address}",
+            "Run the command on one that is, or have it join with `ray start --address=HOST:PORT`: "
+            "docs/cluster.md",
+        )
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise Unavailable(f"{problem}: {lines[-1]}", fix)
+        raise Unavailable(f"{problem}: {last_line(done.stderr)}", fix)
 
 
 @contextmanager

@@ -1,53 +1,76 @@
-"""Modules of outsiders by value: the files that another machine needs to import the same class."""
+"""Modules of outsiders by value: the files that another machine needs to import the same."""
 
 from __future__ import annotations
 
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bench.contract.recipe import Recipe
+from bench.contract.stage import Component
 from bench.core.errors import RerankerError
 from bench.core.plugins import OURS, import_from, look_in
 
 LARGEST = 16 << 20
 """Bytes of source text that are handed to an actor, at most."""
-Sources = Mapping[str, str]
-"""Texts of source files by their path in the folder that is searched for modules."""
+Texts = Mapping[str, str]
+"""Source files by their path in the folder that is searched for modules."""
+Sources = Mapping[str, Texts]
+"""The same by the module that is imported from there."""
 
 
-def sources_of(kind: type) -> Sources:
-    """Return the files of the module of an outsider's class: all of a package, and of a module that
-    lies in a folder also those next to it. None of what is installed, or of this project.
+def modules_of(recipe: Recipe, parts: Sequence[Component] = ()) -> Iterator[str]:
+    """Yield the modules that a recipe names, and those that the parts of what it builds name."""
+    module, _, attribute = recipe.name.partition(":")
+    if attribute:
+        yield module.partition(".")[0]
+    for part in parts:
+        if part.recipe is not None:
+            yield from modules_of(part.recipe, part.reranker.parts)
+
+
+def sources_of(modules: Iterable[str]) -> Sources:
+    """Return the files of outsiders' modules, imported here by their names: all of a package, and
+    of a module that lies in a folder also those next to it. None of what is installed, or of this
+    project.
 
     Raises RerankerError where they are too large to be code.
     """
-    if f"{kind.__module__}.".startswith(OURS):
+    sources = {module: _files(module) for module in modules}
+    return {module: texts for module, texts in sources.items() if texts}
+
+
+def unpack(sources: Sources, folder: Path) -> None:
+    """Write files into a folder, where this process looks for modules from now on, and import the
+    modules that are named: others of these names, which lie on this machine, do not take their
+    place.
+    """
+    places = {module: folder / module for module in sources}
+    for module, place in places.items():
+        for name, text in sources[module].items():
+            path = place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", errors="surrogateescape")
+        look_in(place)
+        sys.path.append(str(place))
+    for module, place in places.items():
+        if module not in sys.modules:
+            import_from([str(place)], module)
+
+
+def _files(module: str) -> Texts:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if f"{module}." == OURS or file is None or _is_installed(Path(file)):
         return {}
-    module = sys.modules.get(kind.__module__.partition(".")[0])
-    file = getattr(module, "__file__", None)
-    if file is None or _is_installed(Path(file)):
-        return {}
-    path = Path(file).resolve()
+    # not resolved: a link has the name that is imported
+    path = Path(file).absolute()
     if path.name == "__init__.py":
         return _texts(path.parents[1], sorted(path.parent.rglob("*.py")))
     return _texts(path.parent, sorted(path.parent.glob("*.py")))
 
 
-def unpack(sources: Sources, module: str, folder: Path) -> None:
-    """Write files into a folder, where this process looks for modules from now on, and import the
-    one that is named: another of this name, which lies on this machine, does not take its place.
-    """
-    for name, text in sources.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    look_in(folder)
-    sys.path.append(str(folder))
-    import_from([str(folder)], module.partition(".")[0])
-
-
-def _texts(root: Path, paths: list[Path]) -> Sources:
+def _texts(root: Path, paths: list[Path]) -> Texts:
     texts: dict[str, str] = {}
     size = 0
     for path in paths:
