@@ -309,6 +309,16 @@ def test_what_an_actor_loads_is_what_this_process_has(own: str, executor: Execut
         scored(name, {}, requests(2), executor)
 
 
+def test_what_a_machine_lacks_is_said_to_be_lacked_there(
+    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that leads nowhere for the actors, whose working folder is another one."""
+    monkeypatch.chdir(tmp_path)
+    tiny_models.classifier(tmp_path / "model", "Bert")
+    with pytest.raises(RerankerError, match=r"^no such model folder.* of an actor"):
+        scored("cross-encoder", {"model": "model"}, requests(2), executor)
+
+
 def test_code_that_raises_on_an_actor_reads_as_if_it_had_raised_here(executor: Executor) -> None:
     with pytest.raises(OutsiderError) as error:
         scored(FAKE, {"crash": "paper jam"}, requests(2), executor)

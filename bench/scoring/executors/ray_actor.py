@@ -95,15 +95,11 @@ class ScoringActor(Actor):
 
 
 def _explained(error: BenchError, recipe: Recipe) -> BenchError:
-    """Return an error with the reason that is most likely where a machine has not the suite's
-    folder.
-    """
-    if isinstance(error, OutsiderError) or Path(recipe.base_dir).exists():
+    """Return an error with what to know of it, where this machine lacks what the run's has."""
+    lacks = isinstance(error, Unavailable) or not Path(recipe.base_dir).exists()
+    if isinstance(error, OutsiderError) or not lacks:
         return error
-    hint = (
-        "the suite's folder is not on the machine of this actor: without a shared disk a model is "
-        "loaded by its hub id"
+    return RerankerError(
+        f"{error} (on the machine of an actor: what is named by a path has to be at the same path "
+        "there; name a model by its hub id, or leave out --on)"
     )
-    if isinstance(error, Unavailable):
-        return Unavailable(error.reason, f"{error.fix} ({hint})".strip())
-    return RerankerError(f"{error} ({hint})")
