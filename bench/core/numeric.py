@@ -1,4 +1,6 @@
-"""Numbers that a suite asks for: a boolean is none of them, though Python counts True as 1."""
+"""Numbers that a suite asks for: a boolean is none of them, though Python counts True as 1, and
+some have an end.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,10 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+MOST_THREADS = 1024
+"""CPU threads of one operation that may be asked for: libraries start as many as they are told to,
+and over a slip such as 100000 they end the process, or are at it for hours.
+"""
 NO_NUMBER = "should be a number, not true or false (YAML reads yes, no, on and off as these, too)"
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -33,6 +34,7 @@ _PATTERNS = {
     FOLDER_NAME: "names a folder: letters, digits, '.', '_' and '-', a letter or digit first",
 }
 """What a pattern asks for, in words."""
+_OBLIGATION = re.compile("^(Input )?should be ")
 _EXPONENT = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?[eE][+-]?[0-9]{1,3}")
 Model = TypeVar("Model", bound=BaseModel)
 Keys = tuple[str | int, ...]
@@ -201,7 +203,7 @@ def validated(model: type[Model], options: Any, where: str) -> Model:
     try:
         return model.model_validate(as_mapping(model, options))
     except ValidationError as error:
-        problems = "; ".join(problem_text(problem, model) for problem in error.errors())
+        problems = "; ".join(problem_text(problem, model) for problem in problems_of(error, model))
         raise SuiteError(f"{where}: {problems}") from error
     except SuiteError as error:
         raise SuiteError(f"{where}: {error}") from error
@@ -223,6 +225,48 @@ def as_mapping(model: type[BaseModel], options: object) -> Values:
             f"...}}, not '{options}'"
         )
     return {required[0]: options}
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Any]:
+    """Return pydantic's problems, one per value: of one that none of several types takes, each of
+    these has a problem of its own, under a key that names the type.
+    """
+    problems: dict[Keys, Any] = {}
+    for problem in error.errors(include_url=False):
+        keys = _without_types(problem["loc"], model)
+        message = _message(problem)
+        if keys in problems:
+            message = f"{problems[keys]['msg']}, or {_OBLIGATION.sub('', message)}"
+        problems[keys] = {**problem, "loc": keys, "msg": message}
+    # of a list that may be a word as well: what is wrong inside of it says more
+    inside = [keys for keys in problems if not any(map(_begins(keys), problems))]
+    return [problems[keys] for keys in inside]
+
+
+def _begins(keys: Keys) -> Callable[[Keys], bool]:
+    return lambda longer: len(longer) > len(keys) and longer[: len(keys)] == keys
+
+
+def _without_types(keys: Keys, model: type[BaseModel]) -> Keys:
+    """Return the keys of a problem without those that name one of the types of an option."""
+    own: list[str | int] = []
+    places = iter(keys)
+    for key in places:
+        own.append(key)
+        field = fields_of(model).get(str(key))
+        if field is None:
+            continue
+        for candidate in _models_in(field.annotation):
+            model = candidate
+        if len(_types_of(field.annotation)) > 1:
+            next(places, None)
+    return tuple(own)
+
+
+def _types_of(annotation: Any) -> list[Any]:
+    if get_origin(annotation) not in (Union, UnionType):
+        return [annotation]
+    return [kind for kind in get_args(annotation) if kind is not NoneType]
 
 
 def problem_text(
@@ -248,12 +292,17 @@ def problem_text(
         return f"{key}is missing"
     if problem["type"] == "too_short":
         return f"{key}needs at least {_count(problem['ctx']['min_length'])}"
-    message = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
-    message = _PATTERNS.get(problem.get("ctx", {}).get("pattern"), message)
+    message = _message(problem)
     # an abbreviation such as YAML stays as it is
     if not message[:2].isupper():
         message = f"{message[0].lower()}{message[1:]}"
     return f"{key}{message}{_value_text(problem)}"
+
+
+def _message(problem: Any) -> str:
+    """Return what is wrong, with a capital where pydantic writes one."""
+    message: str = _MESSAGES.get(problem["type"], problem["msg"]).removeprefix("Value error, ")
+    return _PATTERNS.get(problem.get("ctx", {}).get("pattern"), message)
 
 
 def _count(number: int) -> str:

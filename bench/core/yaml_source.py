@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from yaml.constructor import ConstructorError
 
 from bench.core.errors import SuiteError, reading_problem
-from bench.core.options import Keys, PlaceOf, problem_text
+from bench.core.options import Keys, PlaceOf, problem_text, problems_of
 
 LARGEST_TEXT = 2**20
 """Characters of a file that somebody may have written by hand."""
@@ -125,7 +125,7 @@ class Source:
         `place_of` says where an unknown key belongs, where that is known.
         """
         lines = []
-        for problem in error.errors(include_url=False):
+        for problem in problems_of(error, model):
             text = problem_text(problem, model, with_key=False, place_of=place_of)
             lines.append(str(self.problem((*prefix, *problem["loc"]), text)))
         return SuiteError("\n".join(lines))

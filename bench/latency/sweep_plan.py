@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from bench.core.numeric import MOST_THREADS
 from bench.core.options import Options
 from bench.rerankers.options import AnyDType, Runtime
 
@@ -43,7 +44,9 @@ class SweepPlan(Options):
     runtimes: tuple[Runtime, ...] = Field(
         (), description="such as [torch, onnx, openvino]: each is scored as well"
     )
-    threads: tuple[Size, ...] = Field((), description="CPU threads inside one operation")
+    threads: tuple[Annotated[int, Field(ge=1, le=MOST_THREADS)], ...] = Field(
+        (), description="CPU threads inside one operation"
+    )
     cross: bool = Field(
         False, description="every combination of the settings, in place of one changed at a time"
     )

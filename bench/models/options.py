@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from bench.core.numeric import MOST_THREADS
 from bench.core.options import StageOptions, option
 
 DType = Literal["float32", "bfloat16", "float16"]
@@ -50,6 +51,7 @@ class NetworkOptions(StageOptions):
     threads: int | None = option(
         None,
         ge=1,
+        le=MOST_THREADS,
         decides="speed",
         description="CPU threads inside one operation; torch's own choice when absent",
     )

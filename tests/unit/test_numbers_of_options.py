@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import math
 import pkgutil
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from bench.core.numeric import NO_NUMBER
 from bench.core.options import Options, validated
 from bench.latency.plan import LatencyPlan
 from bench.rerankers.options import RerankerOptions
+from bench.scoring import executors
 
 
 def models() -> set[type[Options]]:
@@ -112,3 +114,41 @@ def test_an_option_that_may_be_a_boolean_takes_it() -> None:
         cached: bool | int = 3
 
     assert Either(cached=True).cached is True
+
+
+def test_no_option_takes_threads_that_end_the_process() -> None:
+    for name in executors.EXECUTORS:
+        executors.class_of(name)
+    limited = set()
+    for model in models():
+        threads = model.model_json_schema()["properties"].get("threads")
+        if threads is not None:
+            assert '"maximum": 1024' in json.dumps(threads), model
+            limited.add(model.__name__)
+    assert {"ProcessesOptions", "RayOptions", "SweepPlan", "CrossEncoderOptions"} <= limited
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"workers": 0}, "'workers': input should be greater than or equal to 1, or 'auto'"),
+        ({"token_budget": "Auto"}, "'token_budget': input should be a valid integer, unable to "),
+    ],
+)
+def test_what_none_of_several_types_takes_is_one_problem(
+    options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(SuiteError) as caught:
+        validated(rerankers.options_for("cross-encoder"), {"model": "x", **options}, "it")
+    text = str(caught.value)
+    assert text.startswith(f"it: option {problem}")
+    assert "or 'auto' (given: " in text
+    assert ";" not in text
+
+
+def test_a_list_that_may_be_a_word_has_what_is_wrong_inside_of_it() -> None:
+    with pytest.raises(SuiteError) as caught:
+        validated(retrieval.options_for("bm25"), {"stopwords": ["the", 1]}, "bm25")
+    assert (
+        str(caught.value) == "bm25: option 'stopwords.1': input should be a valid string (given: 1)"
+    )

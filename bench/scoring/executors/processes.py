@@ -20,6 +20,7 @@ from bench.contract.stage import Reranker
 from bench.core.counting import counted
 from bench.core.errors import RerankerError
 from bench.core.note import Code, note
+from bench.core.numeric import MOST_THREADS
 from bench.core.options import option
 from bench.machine.fingerprint import available_devices, usable_cores
 from bench.scoring.executors.base import ByRecipe, ExecutorOptions
@@ -42,6 +43,7 @@ class ProcessesOptions(ExecutorOptions):
         None,
         decides="nothing",
         ge=1,
+        le=MOST_THREADS,
         description="CPU threads of each worker; an equal share of the cores when absent",
     )
 

@@ -22,6 +22,7 @@ from bench.contract.stage import Reranker
 from bench.core.counting import counted
 from bench.core.errors import RerankerError
 from bench.core.note import Code, Note, note
+from bench.core.numeric import MOST_THREADS
 from bench.core.options import option
 from bench.core.progress import watcher
 from bench.core.redaction import redacted
@@ -64,6 +65,7 @@ class RayOptions(ExecutorOptions):
         None,
         decides="nothing",
         ge=1,
+        le=MOST_THREADS,
         description="CPU threads of each actor; half of the smallest machine's cores, on cuda its "
         "cores per GPU, at most 4, when absent",
     )
