@@ -101,6 +101,8 @@ def _exit_code() -> int:
         reason = str(error.strerror or error)
         if error.filename:
             reason = f"{error.filename}: {reason}"
+        elif isinstance(error, FileNotFoundError):
+            reason = "the working folder is gone: change into one that exists"
         click.echo(f"rerank-bench: {reason}", err=True)
         return BenchError.exit_code
     except SystemExit:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.core.cache_dir import cache_dir
+from bench.core.cache_dir import VARIABLE, cache_dir
 from bench.core.errors import RerankerError, Unavailable, nearest
 from bench.core.kept_folder import is_intact, keep
 from bench.core.version import version_of
@@ -97,7 +97,8 @@ def folder(spec: str) -> Path:
             keep(place, KINDS[kind])
     except OSError as error:
         raise RerankerError(
-            f"{spec}: cannot be kept in {place.parent}: {error.strerror or error}"
+            f"{spec}: cannot be kept in {place.parent}: {error.strerror or error}; name another "
+            f"folder by {VARIABLE}"
         ) from error
     return place
 

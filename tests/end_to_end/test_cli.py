@@ -154,6 +154,24 @@ def test_a_place_that_cannot_hold_results_is_named(collection: Path, tmp_path: P
     assert "Traceback" not in done.stderr
 
 
+def test_a_working_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; os.mkdir('gone'); os.chdir('gone'); os.rmdir(os.getcwd()); "
+        "sys.argv[1:] = ['run', 'quickstart']; from bench.cli.main import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "rerank-bench: the working folder is gone: change into one that exists\n"
+    )
+
+
 def test_an_interrupt_says_how_to_go_on(collection: Path, tmp_path: Path) -> None:
     write_suite(
         tmp_path,
