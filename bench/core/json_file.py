@@ -1,8 +1,12 @@
-"""JSON that may be anything by now: of a cache, of a model's folder, or edited by a person."""
+"""JSON that may be anything by now: of a cache, of a model's folder, or edited by a person; and
+what JSON does not hold.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,3 +24,20 @@ def read_json(path: Path) -> Any:
     holds no JSON text in UTF-8, or one that is nested too deeply.
     """
     return json_value(path.read_text(encoding="utf-8"))
+
+
+def json_problem(value: object) -> str:
+    """Return why a value is another one once it was JSON, as which run folders and other processes
+    get it; empty where it is the same.
+    """
+    parts: Iterable[object] = ()
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no finite number"
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                return f"keys of an option are text: write '{key}' in the place of {key}"
+        parts = value.values()
+    elif isinstance(value, list | tuple):
+        parts = value
+    return next(filter(None, map(json_problem, parts)), "")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 
 from bench.core.errors import ALMOST_SURE, SuiteError, nearest, nearest_of
+from bench.core.json_file import json_problem
 from bench.core.numeric import refuse_boolean
 from bench.core.plugins import is_ours
 from bench.core.redaction import is_secret_name, redacted
@@ -133,6 +134,18 @@ class StageOptions(Options):
     holds: ClassVar[Mapping[str, Kind]] = {}
     """The options whose values are entries themselves, or lists of them, and of which kind."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _same_in_json(cls, value: Any, info: ValidationInfo) -> Any:
+        """Raise ValueError where no type turns the value that JSON makes of it back into it."""
+        field = cls.model_fields.get(str(info.field_name))
+        problem = ""
+        if field is not None and not is_ours(cls) and _may_be_any(field.annotation):
+            problem = json_problem(value)
+        if problem:
+            raise ValueError(problem)
+        return value
+
     @classmethod
     def __pydantic_init_subclass__(cls, **arguments: Any) -> None:
         """Raise TypeError where an option of this project does not say what it decides."""
@@ -145,6 +158,10 @@ class StageOptions(Options):
                         f'it decides: write {name} = option(..., decides="scores"), "speed" or '
                         '"nothing"'
                     )
+
+
+def _may_be_any(annotation: Any) -> bool:
+    return annotation in (Any, object) or any(map(_may_be_any, get_args(annotation)))
 
 
 def decision(model: type[BaseModel], name: str) -> Decision:

@@ -19,8 +19,10 @@ import bench
 from bench import rerankers
 from bench.contract.stage import Description
 from bench.core.errors import BenchError, SuiteError
+from bench.core.options import validated
 from bench.latency import timed_pass
 from bench.rerankers.base import PointwiseReranker
+from bench.rerankers.options import RerankerOptions
 from tests.support.command import bench as command
 
 HERE = "tests.integration.test_own_class"
@@ -292,6 +294,46 @@ def test_what_cannot_be_called_as_a_reranker_is_refused_before_anything_is_compu
         name = getattr(candidate, "__name__", "Async")
         with pytest.raises(SuiteError, match=re.escape(words)):
             rerankers.build(f"{HERE}:{name}")
+
+
+class Weighing:
+    def __init__(self, weights: Any) -> None:
+        self.weights = weights
+
+    def score(self, pairs: Pairs) -> list[float]:
+        return [self.weights.get(len(document) % 2, 0.0) for _, document in pairs]
+
+
+class WeighingOptions(RerankerOptions):
+    weights: Any
+    typed: dict[int, float] | None = None
+
+
+class WeighingWithOptions(LikeTheDocs):
+    Options = WeighingOptions
+
+
+@pytest.mark.parametrize("name", ["Weighing", "WeighingWithOptions"])
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({0: 1.0, 1: 2.0}, "keys of an option are text: write '0' in the place of 0"),
+        ({"by": [{True: 1}]}, "keys of an option are text: write 'True' in the place of"),
+        ([1, [float("inf")]], "inf is no finite number"),
+    ],
+)
+def test_an_option_that_would_be_another_one_in_a_worker_is_refused(
+    weights: Any, words: str, name: str
+) -> None:
+    with pytest.raises(SuiteError, match=re.escape(words)):
+        rerankers.build(f"{HERE}:{name}", {"weights": weights})
+    assert rerankers.build(f"{HERE}:{name}", {"weights": {"0": [1, 2.5, None, "a"]}})
+
+
+def test_an_option_whose_type_makes_numbers_of_keys_takes_them() -> None:
+    for typed in ({1: 0.5}, {"1": 0.5}):
+        options = {"weights": 1, "typed": typed}
+        assert validated(WeighingOptions, options, "it").typed == {1: 0.5}
 
 
 def test_a_static_method_scores_pairs() -> None:

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
 from bench.contract.stage import Description
+from bench.core.json_file import json_problem
 from bench.core.plugins import name_of
 from bench.rerankers.base import PointwiseReranker
 from bench.rerankers.options import RerankerOptions
@@ -50,6 +51,9 @@ class OwnOptions(RerankerOptions):
                 self.parameters.bind(**self.arguments)
             except TypeError as error:
                 raise ValueError(f"its class does not take these options: {error}") from error
+        for name, value in self.arguments.items():
+            if problem := json_problem(value):
+                raise ValueError(f"{name}: {problem}")
         return self
 
 
