@@ -46,7 +46,9 @@ def plain(description: Description) -> Fields:
 
 
 def _plain(description: Any) -> Fields:
-    fields: Fields = redacted(json.loads(json.dumps(description, default=str)))
+    # a record holds no infinity: as text it has the same key there and here
+    text = json.dumps(description, default=str)
+    fields: Fields = redacted(json.loads(text, parse_constant=str))
     return fields
 
 

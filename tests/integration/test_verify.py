@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from bench.rerankers.base import BaseReranker, Description
 from bench.verification.finding import Code, Finding, Reason
 from bench.verification.wording import REASONS, SENTENCES, sentence
 from tests.support import command
+from tests.support.fakes import HashReranker
 from tests.support.made_maps import CURVE, map_file
 from tests.support.paths import ROOT
 from tests.support.tampered_runs import edited, having, raised, rewritten, slower, swapped
@@ -351,6 +353,22 @@ def test_a_run_without_scores_or_texts_says_so(tmp_path: Path) -> None:
     verification = bench.verify(bench.run(suite, out=tmp_path), rescore=0)
     assert verification.findings == []
     assert {gap.reason for gap in verification.gaps} == {Reason.NO_SCORES, Reason.NO_STAGES}
+
+
+class Endless(HashReranker):
+    """Says of itself what JSON has no number for."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {"backend": "endless", "limits": [math.inf, -math.inf, math.nan]}
+
+    def describe(self) -> Description:
+        return Description("endless", self.fingerprint())
+
+
+def test_an_identity_that_holds_no_number_has_the_key_of_what_is_stored(tmp_path: Path) -> None:
+    suite = {**SUITE, "rerankers": [f"{HERE}:Endless"], "pipelines": [], "latency": None}
+    verification = bench.verify(bench.run(suite, out=tmp_path), rescore=2)
+    assert verification.findings == []
 
 
 def test_pairs_are_scored_again_and_rows_that_cannot_be_are_named(folder: Path) -> None:

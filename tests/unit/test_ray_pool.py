@@ -4,6 +4,7 @@ What Ray says is played by a script; tests/integration/test_ray.py has Ray itsel
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,9 +12,13 @@ from typing import Any
 
 import pytest
 
-from bench.core.errors import ExecutorError
+from bench.contract.recipe import Recipe
+from bench.core.errors import ExecutorError, RerankerError
+from bench.core.version import version
 from bench.scoring.executors import ray_room
-from bench.scoring.executors.ray import threads_for
+from bench.scoring.executors.messages import of_loaded
+from bench.scoring.executors.ray import Work, threads_for
+from bench.scoring.executors.ray_actor import ScoringActor
 from bench.scoring.executors.ray_pool import POLL_SECONDS, Pool, Reply, Task
 from bench.scoring.executors.ray_room import (
     AGAIN_SECONDS,
@@ -249,3 +254,11 @@ def test_threads_leave_room_for_an_actor_per_gpu() -> None:
     assert threads_for(machines, 0.5) == 1
     assert threads_for(machines, 0) == 4
     assert threads_for([], 1) == 1
+
+
+def test_an_actor_that_loads_the_same_is_admitted_also_by_what_is_no_number() -> None:
+    decided_by = {"backend": "endless", "limit": math.nan}
+    work = Work(ScoringActor, Recipe("endless", None, "."), [], decided_by)
+    work.admit(of_loaded({"version": version(), "decided_by": decided_by}))
+    with pytest.raises(RerankerError, match="limit"):
+        work.admit(of_loaded({"version": version(), "decided_by": {"backend": "endless"}}))

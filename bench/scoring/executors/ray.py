@@ -214,7 +214,7 @@ class Work:
                 f"a machine of the cluster has rerank-bench {loaded['version']}, and this one "
                 f"{version()}: all need the same"
             )
-        theirs: dict[str, Any] = redacted(loaded["decided_by"])
+        theirs = _plain(redacted(loaded["decided_by"]))
         names = [
             name
             for name in sorted({*theirs, *self._decided_by})
@@ -272,5 +272,6 @@ def _died(reply: Reply) -> Note | None:
 
 
 def _plain(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    plain: Mapping[str, Any] = json.loads(json.dumps(fields, default=str))
+    # a number that is none equals itself as text alone
+    plain: Mapping[str, Any] = json.loads(json.dumps(fields, default=str), parse_constant=str)
     return plain
