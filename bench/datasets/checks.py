@@ -160,6 +160,17 @@ def _nothing_matches(dataset: Dataset, missing: Sequence[str], doc_ids: Sequence
     return f"{problem}{example}{_but(difference(missing, doc_ids))}"
 
 
+def documents_there(dataset: Dataset, missing: Sequence[str]) -> str:
+    """Return what the ids of a collection look like, and how those that it lacks differ from them,
+    as the end of a sentence.
+    """
+    doc_ids = dataset.documents.ids()
+    text = f"; the documents are such as '{next(doc_ids, '')}'"
+    if len(dataset.documents) <= COMPARED:
+        text += _but(difference(missing, dataset.documents.ids()))
+    return text
+
+
 def _but(text: str) -> str:
     if not text:
         return ""

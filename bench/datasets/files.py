@@ -210,7 +210,10 @@ def _missing(folder: Path, name: str) -> str:
         problem = f"no {name}"
     elif documents:
         problem = f"{documents.name} is there, but no {name}"
-    return f"{folder}: {problem}. Looked for {expected}; found {content}"
+    hint = ""
+    if name == OURS[2] and documents:
+        hint = ". Without judgments there is the option qrels: none (docs/judging.md)"
+    return f"{folder}: {problem}. Looked for {expected}; found {content}{hint}"
 
 
 def _not_a_folder(reference: str, path: Path) -> str:

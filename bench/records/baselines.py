@@ -117,8 +117,14 @@ def find(
     restore_folder(path)
     if (path / "run.json").is_file():
         return Run(path)
-    if run := _newest(path.glob("[!.]*/run.json"), on_unfinished):
+    runs_of_suite = sorted(path.glob("[!.]*/run.json"))
+    if run := _newest(runs_of_suite, on_unfinished):
         return run
+    if runs_of_suite:
+        raise RecordError(
+            f"{word}: none of its runs is finished: run its suite again, which goes on with the "
+            f"newest, or give the folder of that one: {runs_of_suite[-1].parent}"
+        )
     _restore(folder)
     if path.name == str(word) and (folder / path / "run.json").is_file():
         return Run(folder / path)

@@ -19,6 +19,7 @@ from bench.core.cache_dir import cache_dir
 from bench.core.errors import DataError
 from bench.core.note import Code, Note, Notes, note
 from bench.core.options import at_default, deciding, decision
+from bench.core.printable import quoted
 from bench.core.version import version_of
 from bench.core.words import unserved_script
 from bench.datasets.base import Dataset, content_hash
@@ -75,9 +76,12 @@ class BM25(BaseFirstStage):
             analyzer.tokens(dataset.queries[query_id]) for query_id in dataset.qrels
         ):
             return
+        pattern = ""
+        if "token_pattern" in self.options.changed():
+            pattern = f" {self.options.token_pattern!r}"
         raise DataError(
-            f"{dataset.id}: no judged query has a token under the token pattern "
-            f"{self.options.token_pattern!r}"
+            f"{dataset.id}: no judged query has a token under the token pattern{pattern}; the "
+            f"first is {quoted(next(iter(dataset.qrels)))}"
         )
 
     def load(self, dataset: Dataset) -> None:

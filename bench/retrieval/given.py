@@ -10,6 +10,7 @@ from bench.contract.candidates import Block, Candidates, Compact, QueryCandidate
 from bench.core.errors import DataError
 from bench.core.note import Code, Notes
 from bench.datasets.base import Dataset
+from bench.datasets.checks import documents_there
 from bench.ranking.trec_order import RunContent
 from bench.retrieval.own_document import wanted_of
 
@@ -103,7 +104,10 @@ def _missing_documents(wanted: Sequence[str], dataset: Dataset, what: str) -> Se
         missing += _missing(wanted[start : start + BATCH], dataset)
     if missing and len(missing) >= MISMATCH * len(wanted):
         count = f"{len(missing)} of {len(wanted)}, the first is '{missing[0]}'"
-        raise DataError(f"{what} lists documents that {dataset.id} does not have: {count}")
+        raise DataError(
+            f"{what} lists documents that {dataset.id} does not have: {count}"
+            f"{documents_there(dataset, missing)}"
+        )
     return set(missing)
 
 

@@ -184,11 +184,16 @@ class Suite(Options):
         return data
 
     def with_executor(self, name: str) -> Suite:
-        """Return the suite with another executor, by its name or the address of a cluster. Raises
-        SuiteError for an unknown one.
+        """Return the suite with another executor, by its name or the address of a cluster: the
+        options that the suite has for it stay, but for what the name says. Raises SuiteError for an
+        unknown one.
         """
         named(name)
-        return self.model_copy(update={"executor": Part.model_validate(entry_of(name))})
+        part = Part.model_validate(entry_of(name))
+        if part.name == self.executor.name:
+            options = {**(self.executor.options or {}), **(part.options or {})}
+            part = part.model_copy(update={"options": options})
+        return self.model_copy(update={"executor": part})
 
     def lists(self) -> Mapping[Kind, Sequence[Part]]:
         """Return the lists of entries, but for pipelines."""

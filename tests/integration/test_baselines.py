@@ -256,6 +256,16 @@ def test_a_run_that_failed_as_a_whole_is_not_what_a_folder_of_runs_means(
         baselines.find("results/mad")
 
 
+def test_a_folder_of_unfinished_runs_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = made_run(Path("results"), {"a": [0.5]}, name="begun").folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"status": "running"}))
+    with pytest.raises(RecordError, match=r"^results/made: none .*: results/made/\S+-begun$"):
+        baselines.find("results/made")
+
+
 def test_a_newest_run_that_cannot_be_read_is_not_passed_over_in_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -260,7 +260,7 @@ def test_a_folder_without_judgments_can_be_ranked(tmp_path: Path) -> None:
     dataset = load(f"files:{tmp_path}", {"qrels": "none"}, Path())
     assert dataset.qrels == {"q1": {}, "q2": {}}
     assert dataset.is_unjudged
-    with pytest.raises(DataError, match=r"is there, but no qrels\.txt"):
+    with pytest.raises(DataError, match=r"is there, but no qrels\.txt.*the option qrels: none"):
         load(f"files:{tmp_path}", {}, Path())
 
 

@@ -224,7 +224,11 @@ def test_queries_without_any_token_fail(collection: Path, tmp_path: Path) -> Non
         tmp_path, collection, first_stages=[{"bm25": {"token_pattern": "[0-9]{9}"}}]
     )
     assert code == 1
-    assert "error: tiny: no judged query has a token under the token pattern '[0-9]{9}'" in output
+    problem = "error: tiny: no judged query has a token under the token pattern"
+    assert f"{problem} '[0-9]{{9}}'; the first is 'q1'" in output
+    (collection / "queries.tsv").write_text("q1\t?\n")
+    code, output = validated(tmp_path, collection, first_stages=["bm25"])
+    assert f"{problem}; the first is 'q1'" in output, "a pattern of ours tells nobody anything"
 
 
 def test_what_is_missing_is_named_with_its_fix(collection: Path, tmp_path: Path) -> None:

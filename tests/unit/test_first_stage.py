@@ -616,7 +616,8 @@ class TestRunStage:
         saved(tmp_path, RUN + "q2 Q0 gone 2 0.5 t\nq3 Q0 lost 1 1 t\n")
         with pytest.raises(
             DataError,
-            match=r"my\.run lists documents that test does not have: 2 of 4, the first is 'gone'",
+            match=r"my\.run lists documents that test does not have: 2 of 4, the first is 'gone'; "
+            "the documents are such as 'd1'",
         ):
             self.retrieve(tmp_path)
         assert self.retrieve(tmp_path, 1, query_ids=("q1", "q2")).by_query["q2"].doc_ids == ("d1",)

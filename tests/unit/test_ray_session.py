@@ -130,6 +130,11 @@ def test_an_address_in_the_place_of_a_name_is_that_of_ray() -> None:
     assert _entry(placed) == {"ray": {"address": "ray://head:6379"}}
     assert _entry(load(SUITE).with_executor("ray://head:1")) == {"ray": {"address": "ray://head:1"}}
     assert _entry(load(SUITE).with_executor("processes")) == "processes"
+    suite = load({**SUITE, "executor": {"ray": {"address": "here:1", "threads": 2}}})
+    moved = suite.with_executor("ray://head:1")
+    assert _entry(moved) == {"ray": {"address": "ray://head:1", "threads": 2}}
+    assert _entry(suite.with_executor("ray")) == _entry(suite)
+    assert _entry(suite.with_executor("processes")) == "processes"
     with pytest.raises(SuiteError, match="option 'address': unknown key"):
         load(SUITE).with_executor("processes://head:1")
     with pytest.raises(SuiteError, match="is written ray://head:6379"):
