@@ -138,6 +138,17 @@ def test_lengths_stay_within_the_model() -> None:
     assert 80 <= np.median(lengths) <= 90
 
 
+TRIED = [Setting(1, 512), Setting(2, 512)]
+DAMAGED = [
+    '{"setting": {"workers": 2}}',
+    '{"setting": {"workers": 9, "token_budget": 512}, "share": 0.8}',
+    '{"setting": {"workers": 2, "token_budget": 9512}, "share": 0.8}',
+    '{"setting": {"workers": 2, "token_budget": 512}, "share": -8}',
+    '{"setting": {"workers": 2, "token_budget": 512}, "share": NaN}',
+]
+"""What may lie in the place of a choice: half of one, or another than those that are tried."""
+
+
 def test_a_choice_is_kept_for_its_system_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,16 +161,17 @@ def test_a_choice_is_kept_for_its_system_alone(
 
     system = {"weights": "a", "dtype": "float32"}
     hasty = Choice(Setting(1, 512), 0.9, is_settled=False)
-    assert self_tuning.kept(system, "cpu", lambda: hasty) == hasty
+    assert self_tuning.kept(system, "cpu", TRIED, lambda: hasty) == hasty
     for _ in range(2):
-        assert self_tuning.kept(system, "cpu", make) == Choice(Setting(2, 512), 0.8)
+        assert self_tuning.kept(system, "cpu", TRIED, make) == Choice(Setting(2, 512), 0.8)
     assert len(made) == 1
-    self_tuning.kept({**system, "dtype": "int8"}, "cpu", make)
+    self_tuning.kept({**system, "dtype": "int8"}, "cpu", TRIED, make)
     assert len(made) == 2
-    for path in (tmp_path / "tuned").iterdir():
-        path.write_text('{"setting": {"workers": 2}}')
-    assert self_tuning.kept(system, "cpu", make).setting == Setting(2, 512)
-    assert len(made) == 3
+    for number, damaged in enumerate(DAMAGED, start=3):
+        for path in (tmp_path / "tuned").iterdir():
+            path.write_text(damaged)
+        assert self_tuning.kept(system, "cpu", TRIED, make).setting == Setting(2, 512)
+        assert len(made) == number
 
 
 @pytest.mark.parametrize(

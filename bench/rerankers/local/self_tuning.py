@@ -185,19 +185,24 @@ def parts_of(threads: int) -> list[int]:
     return sorted({1, *filter(None, (threads // 4, threads // 2, threads))})
 
 
-def kept(system: Mapping[str, object], device: str, make: Callable[[], Choice]) -> Choice:
-    """Return the choice that was made for a system on this machine, or make it, and keep it where
-    it is settled.
+def kept(
+    system: Mapping[str, object],
+    device: str,
+    settings: Sequence[Setting],
+    make: Callable[[], Choice],
+) -> Choice:
+    """Return the choice among these settings that was made for a system on this machine, or make
+    it, and keep it where it is settled.
 
     `system` says what else decides the speed: weights, runtime, number format, threads. A file that
-    cannot be read or written costs the trying again.
+    cannot be read or written, or that names what nobody tries, costs the trying again.
     """
     machine = speed_fields(fingerprint(device))
     path = cache_dir("tuned", f"{digest_of({**system, 'machine': machine})[:16]}.json")
     try:
         stored = read_json(path)
         setting, share = Setting(**stored["setting"]), float(stored["share"])
-        if all(type(value) is int and value > 0 for value in setting) and isfinite(share):
+        if setting in settings and 0 < share <= 1:
             return Choice(setting, share)
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         # it is tried again

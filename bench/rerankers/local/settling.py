@@ -4,7 +4,7 @@ they are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -155,9 +155,13 @@ def _settle(scorer: PairScorer, options: RuntimeOptions, setup: Setup) -> None:
     ways = Ways(scorer, options, setup)
     setting = Setting(options.given_workers, scorer.limit.tokens or 0)
     if options.is_tuned:
+        settings = self_tuning.settings(options, setting, setup.threads)
         with sentence_transformer.torch_settings(options):
             scorer.choice = self_tuning.kept(
-                ways.decide_speed(), setup.device, lambda: ways.choose(setting)
+                ways.decide_speed(),
+                setup.device,
+                settings,
+                lambda: ways.choose(setting, settings),
             )
         setting = scorer.choice.setting
     ways.take(setting)
@@ -182,12 +186,11 @@ class Ways:
         if scorer.limit.pairs is None:
             scorer.limit.tokens = setting.token_budget
 
-    def choose(self, usual: Setting) -> Choice:
-        """Return the fastest setting. The threads that it took are ended."""
-        tried = self_tuning.settings(self._options, usual, self._setup.threads)
+    def choose(self, usual: Setting, settings: Sequence[Setting]) -> Choice:
+        """Return the fastest of the settings. The threads that it took are ended."""
         longest = self._scorer.tokeniser.limit
         try:
-            return self_tuning.choose(usual, tried, self._compute, longest)
+            return self_tuning.choose(usual, settings, self._compute, longest)
         finally:
             # what was tried is nothing that a pass over queries met
             self._scorer.limit.take_halvings()
