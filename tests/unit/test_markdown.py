@@ -167,6 +167,37 @@ def test_the_verdict_names_who_is_better_where_the_best_mean_is_not(tmp_path: Pa
     assert "sure (cpu) is better than the first stage." in text
 
 
+def test_ties_with_the_best_are_named_timed_or_not(tmp_path: Path) -> None:
+    steps = [0.3, -0.28] * 12
+    values = {"first-stage": [0.4] * 24, "a": [0.5] * 24, "b": [0.5 - step for step in steps]}
+    values["c"] = [0.485 + step for step in steps]
+    cases: dict[str, dict[str, list[float]]] = {"untimed": {}, "best alone": {"a": [4.0] * 24}}
+    for name, times in cases.items():
+        [text] = told(made_run(tmp_path / name, values, milliseconds=times))
+        assert "b (cpu) and c (cpu) tie with the best." in text
+    both = {"a": [1.0] * 24, "b": [4.0] * 24}
+    [text] = told(made_run(tmp_path / "fastest", values, milliseconds=both))
+    assert "a (cpu) is the fastest of the 2 that tie and were timed" in text
+    assert "b (cpu) and c (cpu) tie with the best." in text
+    del values["b"], values["c"]
+    values["poor"] = [0.1] * 24
+    [text] = told(made_run(tmp_path / "alone", values))
+    assert "No other reranker ties with the best." in text
+
+
+def test_the_room_that_is_left_names_whose_it_is(tmp_path: Path) -> None:
+    first = [0.4, 0.4, 0.4, 0.5] * 6
+    values = {"first-stage": first, "a": [0.3, 0.5, 0.5, 0.5] * 6, "bad": [0.1, 0.2, 0.1, 0.2] * 6}
+    record = {
+        name: {"vs_first_stage": {"nDCG@10": statistics.difference(values[name], first)}}
+        for name in ("a", "bad")
+    }
+    values["oracle"] = [0.8, 0.8, 0.8, 0.9] * 6
+    [text] = told(made_run(tmp_path, values, record=record))
+    room = "The best goes 6 % of the way from there to the best order of these candidates"
+    assert f"bad (cpu) is worse than the first stage. {room}." in text
+
+
 def few_queries(tmp_path: Path) -> Run:
     first = FEW["first-stage"]
     deltas = {name: statistics.difference(values, first) for name, values in FEW.items()}
@@ -207,6 +238,7 @@ def test_a_faster_choice_comes_with_the_loss_that_the_queries_can_rule_out(
     [text] = told(made_run(tmp_path, values, milliseconds={"a": [4.0] * 24, "b": [1.0] * 24}))
     assert "b (cpu) is the fastest that these queries cannot tell from the best: 1.00 ms" in text
     assert "24 queries are too few to rule out a loss of less than 0.2" in text
+    assert "with the best" not in text, "the sentence on speed names it"
 
 
 def test_an_interval_without_0_and_a_large_p_are_explained_once(tmp_path: Path) -> None:

@@ -233,9 +233,9 @@ def test_the_verdict_weighs_a_gain_against_a_fusion_without_a_reranker(
     assert "fused" not in alone
     assert "another document" not in alone
     changed = replace(good.row, first_changed=0.25)
-    over = replace(good.gain, mean=0.02, p=p)
+    over = replace(good.gain, mean=-0.02, p=p)
     text = sentence(replace(good, row=changed, over_fusion=over))
     assert "another document is first for 25 %" in text
     (part,) = [each for each in text.split("; ") if "fused without a reranker" in each]
-    assert "it gains +0.0200" in part
+    assert part.startswith("against the first stages fused without a reranker it is -0.0200")
     assert part.endswith(ending)

@@ -91,9 +91,10 @@ def sentence(curve: LearningCurve) -> str:
     """Return in plain words whether more labels are likely to help."""
     last = curve.shares[-1]
     base = name_of(curve.base.trial)
+    queries = counted(last.queries, "labelled query")
     gain = (
-        f"With {counted(last.queries, 'labelled query')} the gain over {base} in {curve.measure} "
-        f"is {numbers.tested(last.gain)}."
+        f"With {queries} the difference to {base} in {curve.measure} is "
+        f"{numbers.tested(last.gain)}."
     )
     if curve.doubling is None:
         return f"{gain} The shares have the same queries: nothing is known of more labels."

@@ -114,7 +114,7 @@ def _tiles(finding: Finding, best: Row) -> dict[str, str]:
     names = ", ".join(name_of(row.trial) for row in finding.equals)
     tiles = {"best ranking": names, finding.measure: quality}
     if delta := finding.difference:
-        tiles["over the first stage"] = numbers.change(delta.mean)
+        tiles["against the first stage"] = numbers.change(delta.mean)
         tiles["95 % interval"] = numbers.signed_interval(delta)
         tiles["p"] = numbers.p_value(delta.p)
     fastest = finding.fastest
@@ -200,16 +200,20 @@ def _why_none(finding: Finding) -> str:
 
 
 def _others(finding: Finding) -> Words:
-    """Return which other rerankers tie with the best, where the fastest of them is not named."""
-    if len(_timed(finding)) > 1 or finding.fastest is not finding.best:
+    """Return which other rerankers tie with the best; empty where the sentence on speed names the
+    only one.
+    """
+    equals = {row.trial.id for row in finding.equals}
+    others = [row for row in finding.tied if row.trial.id not in equals]
+    if others == [finding.fastest]:
         return ()
-    others = len(finding.tied) - len(finding.equals)
     if others:
-        return (f"These queries cannot tell {counted(others, 'other reranker')} from it.",)
+        verb = "tie" if len(others) > 1 else "ties"
+        return (*_listed(others), f" {verb} with the best.")
     competing = ranked(finding.members, finding.measure)
     if len(competing) == 1 or len(finding.equals) > 1 or finding.undecided:
         return ()
-    return ("No other reranker ties with it.",)
+    return ("No other reranker ties with the best.",)
 
 
 def _timed(finding: Finding) -> list[Row]:
@@ -280,8 +284,8 @@ def _room(finding: Finding) -> Words:
         return (f"The candidates leave no room to gain: {best}.",)
     if finding.room is None or not 0 < finding.room <= 1:
         return ()
-    share = percent(finding.room)
-    return (f"That is {share} of the way from there to the best order of these candidates.",)
+    way = "the way from there to the best order of these candidates"
+    return (f"The best goes {percent(finding.room)} of {way}.",)
 
 
 def _money(finding: Finding) -> Words:

@@ -72,8 +72,7 @@ def sentence(worth: Worth) -> str:
 
 def _over_fusion(difference: Difference) -> str:
     """Return whether a row is worth more than its first stages fused without a reranker."""
-    difference_text = numbers.tested(difference)
-    text = f"over the first stages fused without a reranker it gains {difference_text}"
+    text = f"against the first stages fused without a reranker it is {numbers.tested(difference)}"
     if difference.p >= ALPHA:
         return f"{text}, which these queries cannot tell from nothing"
     return text
@@ -100,7 +99,7 @@ def _lead(dataset: Worths) -> Paragraph:
     name = Strong(f"{best.row.trial.first_stage} > {name_of(best.row.trial)}")
     over = ""
     if best.over_search is not None:
-        over = f", {numbers.tested(best.over_search)} over the best order without a reranker"
+        over = f", {numbers.tested(best.over_search)} against the best order without a reranker"
     rest = (
         f". Of the first stages alone, {dataset.best_search} is best. {_fusion(dataset)} {halves}"
     )
@@ -124,7 +123,7 @@ def _fusion(dataset: Worths) -> str:
     names = " and ".join(fusion.names)
     over = ""
     if best.over_fusion is not None:
-        over = f"; the best row is {numbers.tested(best.over_fusion)} over it"
+        over = f"; against it the best row is {numbers.tested(best.over_fusion)}"
     return f"{names} fused without a reranker, weights tuned on the other half, have {value}{over}."
 
 
