@@ -421,7 +421,7 @@ def test_what_fails_in_a_worker_is_raised(home: Path, monkeypatch: pytest.Monkey
 
 
 def test_auto_is_settled_once_and_recorded(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = Choice(Setting(2, 128), 0.7)
+    chosen = Choice(Setting(2, 512), 0.7)
     monkeypatch.setattr(self_tuning, "choose", lambda *_: chosen)
     plain = loaded(home, threads=2)
     for _ in range(2):
@@ -429,7 +429,7 @@ def test_auto_is_settled_once_and_recorded(home: Path, monkeypatch: pytest.Monke
         # the second time, what was kept is read
         monkeypatch.setattr(self_tuning, "choose", lambda *_: 1 / 0)
         facts = tuned.describe().facts
-        assert (facts["workers"], facts["token_budget"]) == (2, 128)
+        assert (facts["workers"], facts["token_budget"]) == (2, 512)
         assert facts["tuned"]["share_of_usual_time"] == 0.7
         close(scores_of(tuned), scores_of(plain))
         assert tuned.fingerprint() == plain.fingerprint()
