@@ -67,7 +67,11 @@ def title(verification: Verification) -> str:
     if not count:
         return f"{name}: nothing differs in {compared}"
     verb = "differs" if count == 1 else "differ"
-    return f"{name}: {counted(count, 'thing')} {verb} in {compared}"
+    text = f"{name}: {counted(count, 'thing')} {verb} in {compared}"
+    of_checks = sum(len(ledger.findings) for ledger in verification.ledgers)
+    if of_checks > count:
+        text += f" (the checks count {of_checks:,}: several find the same)"
+    return text
 
 
 def gaps(verification: Verification) -> list[str]:

@@ -68,7 +68,9 @@ def verify(run: Run, rescore: int = PAIRS, checks: Mapping[str, CheckRun] = CHEC
 
 
 def recomputed(evidence: Evidence, checks: Mapping[str, CheckRun]) -> list[Ledger]:
-    """Return the ledger of each check of the folder."""
+    """Return the ledger of each check of the folder. A cell that a report prints in two tables is
+    one finding.
+    """
     ledgers: list[Ledger] = []
     for name, check in checks.items():
         ledger = Ledger(name)
@@ -77,5 +79,6 @@ def recomputed(evidence: Evidence, checks: Mapping[str, CheckRun]) -> list[Ledge
         except BenchError as error:
             finding = Finding(Code.UNREADABLE, Place(str(evidence.folder)), actual=str(error))
             ledger.findings.append(finding)
+        ledger.findings = list(dict.fromkeys(ledger.findings))
         ledgers.append(ledger)
     return ledgers

@@ -19,6 +19,7 @@ import bench
 from bench.contract.request import CandidateList, Failure
 from bench.core.errors import BenchError
 from bench.records.run import Run
+from bench.reports.verification import title
 from bench.rerankers.base import BaseReranker, Description
 from bench.verification.finding import Code, Finding, Reason
 from bench.verification.wording import REASONS, SENTENCES, sentence
@@ -470,6 +471,26 @@ def test_a_printed_number_that_is_not_the_records_is_named_by_its_cell(
         expected |= {(file, "", "", f"{TITLE}: hashing (cpu), {name}") for name in ("Δ first", "p")}
     assert places(found, Code.PRINTED) == expected
     assert len(found) == len(expected)
+
+
+def test_a_cell_that_is_printed_twice_is_one_finding_of_its_check(folder: Path) -> None:
+    report = folder / "report.md"
+    mean = f"{Run(folder).records[TRIAL].quality['nDCG@10'].mean:.4f}"
+    text = report.read_text(encoding="utf-8")
+    assert text.count(mean) > 1
+    report.write_text(text.replace(mean, "0.9999"), encoding="utf-8")
+    verification = bench.verify(folder, rescore=0)
+    counts = {ledger.name: len(ledger.findings) for ledger in verification.ledgers}
+    assert counts["reports"] == sum(counts.values()) == 1
+    assert title(verification).endswith(f"1 thing differs in {verification.compared:,} comparisons")
+
+
+def test_checks_that_find_the_same_are_told_from_what_differs(folder: Path) -> None:
+    (folder / "judgments" / "everyday--bm25--first-stage.parquet").write_bytes(b"damaged")
+    verification = bench.verify(folder, rescore=0)
+    count = sum(len(ledger.findings) for ledger in verification.ledgers)
+    assert len(verification.findings) < count
+    assert title(verification).endswith(f"(the checks count {count}: several find the same)")
 
 
 def test_cells_rows_and_tables_that_a_report_lost_and_reports_that_are_gone_are_named(
