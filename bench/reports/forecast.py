@@ -79,6 +79,13 @@ def notes(forecast: Forecast) -> Iterator[str]:
         "time: of scoring alone, as fast as in the newest run that timed the same entry on "
         "this machine; ? where there is none"
     )
+    limit = sum(row.timing_limit_s for row in forecast.runnable)
+    if limit:
+        yield (
+            "the timed pass of rerankers on this machine comes on top: at most "
+            f"{numbers.duration(limit)} (time_limit_s of each row and scenario; --no-latency "
+            "leaves it out)"
+        )
     timed = [row for row in rows if row.time_source and row.usage.pairs]
     yield from dict.fromkeys(f"{row.trial.reranker}: time {row.time_source}" for row in timed)
     if any(row.timed.calls for row in rows):

@@ -47,7 +47,8 @@ class Expected:
     of scoring, None where nothing is known of it; `at_least` marks a lower bound, which the limits
     per minute set. `shared` are the pairs that an earlier trial of the run scores, which no other
     number has; with `is_guessed`, documents of a later stage are not known, and the first
-    candidates serve for them. `reason` says why the trial cannot run here.
+    candidates serve for them. `timing_limit_s` is what the timed pass takes at most where it asks
+    no service, sweeps not counted. `reason` says why the trial cannot run here.
     """
 
     trial: Trial
@@ -64,6 +65,7 @@ class Expected:
     time_source: str = ""
     shared: int = 0
     is_guessed: bool = False
+    timing_limit_s: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return flat values: what scoring and the timed pass take together, and the price."""
@@ -89,6 +91,7 @@ class Expected:
             "seconds": self.seconds,
             "at_least": self.at_least,
             "time_from": self.time_source,
+            "timing_limit_s": self.timing_limit_s,
         }
 
 
@@ -166,6 +169,7 @@ def forecast(
                 planned.status.reason,
                 shared=missing.shared,
                 is_guessed=missing.is_guessed,
+                timing_limit_s=_timing_limit(planned, plan_),
             )
             bills: list[float | None] = []
             for stage, scoring, timed in zip(
@@ -192,8 +196,8 @@ class Tokens:
             self._characters = sum(map(len, texts)) / tokens
             source = f"as {TOKENIZER}'s tokenizer counts {len(texts)} of the texts"
         self.explanation = (
-            f"{self._characters:.1f} characters a token, {source}; the service's own count may "
-            "differ"
+            f"{self._characters:.1f} characters a token, {source}; a model's or a service's own "
+            "count may differ"
         )
 
     def __call__(self, text: str) -> int:
@@ -261,6 +265,13 @@ def _timed_stage(
         tokens_out=round(usage.tokens_out * times),
         billed_units=round(usage.billed_units * times),
     )
+
+
+def _timing_limit(planned: Planned, plan_: timed_pass.LatencyPlan | None) -> float:
+    """Return the seconds after which the timed pass of a reranker on this machine ends."""
+    if plan_ is None or planned.reranker.placement != "device":
+        return 0.0
+    return plan_.time_limit_s * len(plan_.timed(remote=False))
 
 
 def _priced(row: Expected, planned: Planned, bills: Sequence[float | None]) -> Expected:

@@ -265,6 +265,15 @@ def test_an_earlier_run_on_this_machine_tells_the_time(collection: Path, tmp_pat
     assert History(tmp_path / "nowhere")._runs == []
 
 
+def test_the_time_of_the_timed_pass_has_a_limit(collection: Path, server: FakeCohere) -> None:
+    latency = {"scenarios": ["single", "offline", "cold"], "time_limit_s": 200}
+    settings = suite(collection, {FAKE: {"name": "fake"}}, hosted(server), latency=latency)
+    found = bench.estimate(settings)
+    assert [row.timing_limit_s for row in found.rows] == [600, 0], "a service's calls are counted"
+    assert "comes on top: at most 10 min (time_limit_s" in shown(found, 200)
+    assert "comes on top" not in shown(bench.estimate({**settings, **NO_TIMING}))
+
+
 def test_tokens_are_counted_on_a_sample_or_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     requests = [CandidateList("q", "the red fox", ["d"], ["jumps over the lazy dog"])]
     counted = Tokens(requests, 42)
