@@ -5,6 +5,7 @@ here, without loading anything.
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from bench.catalogue import entries
 from bench.contract import requirement
 from bench.core.errors import BenchError
 from bench.discover import listing, needs
+from bench.discover.doctor import PACKAGES
 from bench.discover.needs import Needs
 from bench.discover.reranker_list import lines
 from bench.models import hub
 from tests.support.command import bench as command
+from tests.support.paths import ROOT
 
 
 class Shortest:
@@ -143,6 +146,17 @@ def test_an_argument_of_an_own_class_counts_as_deciding_the_scores() -> None:
         "speed": [],
         "nothing": ["name", "optional", "trained_on"],
     }
+
+
+def test_doctor_looks_for_what_every_extra_installs() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    for package, extra in PACKAGES:
+        if extra:
+            required = " ".join(extras[extra])
+            assert re.search(rf"\b{package}\b", required) or extra == "local", package
+    assert {extra for _, extra in PACKAGES} == {"", *extras} - {"dev", "notebook"}
 
 
 def test_doctor_looks_for_every_key_of_the_catalogue(tmp_path: Path) -> None:
