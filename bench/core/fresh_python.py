@@ -44,8 +44,10 @@ def start(module: str, errors: IO[Any], **options: Any) -> subprocess.Popen[str]
 
 def end(process: subprocess.Popen[str]) -> None:
     """End a process of `start`, whatever it is at, and those that it has started."""
-    with suppress(ProcessLookupError):
+    # a group whose processes have all ended is none, or on macOS one that nobody may end
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
 
 

@@ -207,7 +207,7 @@ def _files(note: Note) -> str:
 
 
 def _damaged(note: Note) -> str:
-    return f"{_files(note)} damaged and now named *.damaged; their queries are scored again"
+    return f"{_files(note)} damaged and now named *.damaged; what no other holds is scored again"
 
 
 def _unreadable(note: Note) -> str:
