@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.comparison.across import differences, sentence
 from bench.core.counting import candidates, counted
 from bench.core.errors import BenchError, RecordError
+from bench.quality.measures import JUDGED
 from bench.records.measure import resolve_measure
 from bench.records.rows import Row
 from bench.records.run import Run
@@ -38,7 +39,7 @@ class Entry:
 @dataclass(frozen=True)
 class Board:
     """The systems that answered the same questions, best first. `measure` is the full name of what
-    they are ordered by.
+    they are ordered by; those that were not measured by it come last.
     """
 
     key: str
@@ -48,6 +49,14 @@ class Board:
     """What sets this group apart from the earlier one over the same dataset that it is most like,
     where there is one.
     """
+
+    @property
+    def others(self) -> list[str]:
+        """The other measures that a system has, in the order of the newest run."""
+        names: dict[str, None] = {}
+        for entry in sorted(self.entries, key=lambda entry: entry.run.info.started, reverse=True):
+            names |= dict.fromkeys(entry.row.quality)
+        return [name for name in names if name not in (self.measure, JUDGED)]
 
     @property
     def title(self) -> str:
@@ -73,7 +82,7 @@ def collect(
             # without a quality, most queries failed: an older record is shown
             if row.status == "done" and row.quality:
                 record = run.records[row.trial.id]
-                system = record.keys["quality"].hash, record.system.hash, row.trial.device
+                system = record.question.hash, record.system.hash, row.trial.device
                 newest[system] = entry = Entry(row, record, run)
                 if row.query_here:
                     timed[*system, entry.machine] = entry
@@ -109,7 +118,7 @@ def _told_apart(boards: list[Board]) -> list[Board]:
             if other.entries[0].record.trial.dataset == first.trial.dataset
         ]
         changes = [
-            (other, differences(first.keys["quality"], other.entries[0].record.keys["quality"]))
+            (other, differences(first.question, other.entries[0].record.question))
             for other in earlier
         ]
         if changes:
@@ -137,12 +146,32 @@ def _runs(folder: Path, on_unreadable: Callable[[str], None] | None) -> Iterator
 
 
 def _board(key: str, entries: list[Entry], measure: str | None) -> Board | None:
-    try:
-        name = resolve_measure(entries[-1].run, measure)
-    except BenchError:
+    name = _measure_of(entries, measure)
+    if name is None:
         return None
-    measured = [entry for entry in entries if name in entry.row.quality]
-    if not measured:
-        return None
-    measured.sort(key=lambda entry: (entry.row.meaningless, -entry.row.quality[name].mean))
-    return Board(key, name, tuple(measured))
+    return Board(key, name, tuple(sorted(entries, key=lambda entry: _rank(entry, name))))
+
+
+def _measure_of(entries: Sequence[Entry], wanted: str | None) -> str | None:
+    """Return the full name of the measure that systems are ordered by, None where none has it. By
+    default it is the headline of the newest run, or what more of the systems have.
+    """
+    names: dict[str, int] = {}
+    for entry in reversed(entries):
+        try:
+            own = [resolve_measure(entry.run, wanted, {entry.row.trial.id})]
+        except BenchError:
+            continue
+        if wanted is None:
+            own = [name for name in entry.row.quality if name != JUDGED] or own
+        for name in own:
+            names[name] = names.get(name, 0) + 1
+    return max(names, key=lambda name: names[name], default=None)
+
+
+def _rank(entry: Entry, measure: str) -> tuple[bool, bool, float]:
+    """Return what systems are ordered by, the best first."""
+    value = entry.row.quality.get(measure)
+    if value is None:
+        return True, entry.row.meaningless, 0.0
+    return False, entry.row.meaningless, -value.mean

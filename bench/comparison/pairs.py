@@ -15,7 +15,8 @@ from bench.contract.trial import FIRST_STAGE, REFERENCES, Trial
 from bench.core.counting import counted
 from bench.core.errors import BenchError, IncomparableError, RecordError, nearest
 from bench.quality import statistics
-from bench.records.keys import Key
+from bench.quality.measures import JUDGED
+from bench.records.keys import MEASURES, Key
 from bench.records.measure import resolve_measure
 from bench.records.run import Run
 from bench.records.schema import Record
@@ -92,11 +93,11 @@ def compare(
     """Rerankers against a baseline, or, with several runs and no `baseline`, each reranker against
     itself in the first run.
 
-    `measure` is the first run's headline unless given; `across` names fields of the quality key
-    that may differ. Raises IncomparableError where others do, RecordError when there is nothing to
-    compare.
+    `measure` is the first measure of the first run that all of them have, unless given; `across`
+    names fields of the quality key that may differ. Raises IncomparableError where others do,
+    RecordError when there is nothing to compare.
     """
-    name = resolve_measure(runs[0], measure)
+    name = _measure_of(runs, measure)
     if baseline or len(runs) == 1:
         pairs = list(_against(runs, baseline or FIRST_STAGE))
     else:
@@ -120,9 +121,11 @@ def paired(
     place: str = ACROSS,
 ) -> Comparison:
     """One comparison, on its own: `p_holm` is the p itself. Raises IncomparableError naming the
-    fields of the quality keys that differ, each as baseline → new.
+    fields of the quality keys that differ, each as baseline → new; RecordError for a measure that
+    one of the two lacks.
     """
     differing = comparable(new, baseline, across, place)
+    _require_measure(new, baseline, measure)
     ours, theirs = new.values(measure), baseline.values(measure)
     queries = [query for query in ours if query in theirs]
     if not queries:
@@ -156,8 +159,10 @@ def comparable(
     they lie in. Another depth gives other candidates, so that `depth` covers both. `place` is where
     it may be named. Raises IncomparableError naming the fields that may not.
     """
-    ours, theirs = new.record.keys["quality"], baseline.record.keys["quality"]
-    unknown = [name for name in across if name.split(".")[0] not in ours.fields]
+    ours, theirs = new.record.question, baseline.record.question
+    # files of gates may name the measures, which earlier versions compared
+    known = {*ours.fields, MEASURES}
+    unknown = [name for name in across if name.split(".")[0] not in known]
     if unknown:
         raise BenchError(
             f"--across {unknown[0]}: not a field of the quality key: "
@@ -175,6 +180,39 @@ def comparable(
             f"measure both in the same way, or name what is under test {place}"
         )
     return differing
+
+
+def _measure_of(runs: Sequence[Run], wanted: str | None) -> str:
+    """Return the full name of a measure to compare by."""
+    name = resolve_measure(runs[0], wanted)
+    if wanted is not None:
+        return name
+    measures = [_measures_of(run) for run in runs]
+    shared = [
+        own for own in measures[0] if own != JUDGED and all(own in other for other in measures)
+    ]
+    if not shared or name in shared:
+        return name
+    return shared[0]
+
+
+def _measures_of(run: Run) -> dict[str, None]:
+    names: dict[str, None] = {}
+    for record in run.records.values():
+        names |= dict.fromkeys(record.quality)
+    return names
+
+
+def _require_measure(new: Side, baseline: Side, measure: str) -> None:
+    """Raise RecordError for a measure that one of the two was not measured by."""
+    for side, other in ((new, baseline), (baseline, new)):
+        if measure not in side.record.quality:
+            shared = [name for name in other.record.quality if name in side.record.quality]
+            shared = [name for name in shared if name != JUDGED]
+            raise RecordError(
+                f"{_label(side)} holds no {measure}; both hold {', '.join(shared) or 'none'}: "
+                f"name one of these, or run its suite with {measure} among its measures"
+            )
 
 
 def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, Side]]:

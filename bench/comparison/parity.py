@@ -18,7 +18,7 @@ from bench.core.errors import BenchError, IncomparableError, RecordError, neares
 from bench.records.rows import group_of
 from bench.records.run import Run
 
-YARDSTICK = ("measures", "min_relevance", "ir_measures", "tie_rule")
+YARDSTICK = ("min_relevance", "ir_measures", "tie_rule")
 """What judges rankings and does not make them: trials may differ in it."""
 
 
@@ -76,7 +76,7 @@ def parity(new: Side, baseline: Side) -> Parity:
     """One pair. Raises IncomparableError where the texts or the candidates differ, or no query was
     ranked by both.
     """
-    fields = new.record.keys["quality"].fields
+    fields = new.record.question.fields
     comparable(new, baseline, [name for name in YARDSTICK if name in fields])
     difference = drift(new, baseline)
     if not difference.queries:

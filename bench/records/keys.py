@@ -15,6 +15,11 @@ from bench.core.digest import short_digest
 from bench.core.options import Options, deciding
 from bench.core.version import version_of
 
+MEASURES = "measures"
+"""The field of a quality key in which earlier versions named what they computed of the rankings. It
+changes no value of another measure.
+"""
+
 
 class Key(Options):
     """A hash and the fields behind it, so that a mismatch can be named."""
@@ -42,23 +47,30 @@ def make_key(fields: Mapping[str, Any]) -> Key:
     return Key(hash=short_digest(fields), fields=json.loads(text))
 
 
+def question_key(quality: Key) -> Key:
+    """Return a quality key without the measures that earlier versions have in it: numbers of one
+    measure are comparable whichever others a run has.
+    """
+    if MEASURES not in quality.fields:
+        return quality
+    return make_key({name: quality.fields[name] for name in quality.fields if name != MEASURES})
+
+
 def quality_key(
     dataset: Mapping[str, Any],
     candidates_hash: str,
     depth: int,
     template: str,
-    measures: list[str],
     min_relevance: int,
     tie_rule: str,
 ) -> Key:
-    """Same questions, same candidates, same texts, same yardstick."""
+    """Same questions, same candidates, same texts, same yardstick, whatever is measured by it."""
     return make_key(
         {
             "dataset": dict(dataset),
             "candidates": candidates_hash,
             "depth": depth,
             "template": template,
-            "measures": measures,
             "min_relevance": min_relevance,
             "ir_measures": version_of("ir-measures"),
             "tie_rule": tie_rule,

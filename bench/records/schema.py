@@ -31,7 +31,7 @@ from bench.records.facts import (
     check_suite,
     check_timing,
 )
-from bench.records.keys import Key, system_key
+from bench.records.keys import Key, question_key, system_key
 from bench.records.learned import LearnedRecord
 from bench.records.losses import LossRecord
 from bench.records.timings import TimingSummary
@@ -281,6 +281,11 @@ class Record(Options):
     def system(self) -> Key:
         """The key of the identity, by which rerankers are the same."""
         return system_key(self.identity)
+
+    @property
+    def question(self) -> Key:
+        """The quality key, by which numbers of one measure are comparable."""
+        return question_key(self.keys["quality"])
 
     @property
     def unanswered(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bench.comparison import moved
 from bench.comparison.moved import Move, Moves
@@ -56,7 +56,7 @@ FAILED = Column("failed", "failed", "share of queries that failed: new / baselin
 def document(comparisons: Sequence[Comparison], queries: int = moved.SHOWN) -> Document:
     """Return the comparisons with the `queries` that moved most in each."""
     trained = notes_of_pairs((each.new, each.baseline) for each in comparisons)
-    lines = [*left_out(comparisons), *trained, *_odd(comparisons)]
+    lines = [*left_out(comparisons), *_measures(comparisons), *trained, *_odd(comparisons)]
     notes = Bullets([(line,) for line in lines])
     tables = Section("comparison", "Comparison", [*_tables(comparisons), notes], titled=False)
     moves = [_moved(name, moves) for name, moves in moves_of(comparisons, queries)]
@@ -89,6 +89,19 @@ def left_out(comparisons: Sequence[Comparison]) -> list[str]:
         for trial, reason in mostly_failed(run).items():
             lines.append(f"{trial} of {name}: {reason}: not compared")
     return lines + [f"{', '.join(rows)}: {text}" for text, rows in names.items()]
+
+
+def _measures(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Yield the measures that one run alone has, which no command compares."""
+    names: dict[str, dict[str, None]] = {}
+    for comparison in comparisons:
+        new, baseline = comparison.new, comparison.baseline
+        for side, other in ((new, baseline), (baseline, new)):
+            alone = [name for name in side.record.quality if name not in other.record.quality]
+            names.setdefault(side.run.info.id, {}).update(dict.fromkeys(alone))
+    for run, measures in names.items():
+        if measures:
+            yield f"measured in run {run} alone, and not compared: {', '.join(measures)}"
 
 
 def _of_side(comparison: Comparison, side: Side) -> str:

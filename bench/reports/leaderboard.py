@@ -1,5 +1,5 @@
 """All runs of a folder as a document: a table per quality key, since only its numbers are
-comparable.
+comparable, with a column per measure that a system has.
 
 The newest record of a system is its row, with the newest timing of that system on the same machine;
 a second record of the same reranker on another device or with other weights has a row of its own.
@@ -85,9 +85,11 @@ def _disturbances(entry: Entry) -> list[str]:
 
 
 def _table(board: Board) -> Table:
+    others = [Column(name, name, better="higher", priority=5) for name in board.others]
     columns = [
         Column(board.measure, board.measure, better="higher", priority=0, interval="own"),
         Column("delta", "Δ first", better="higher", priority=1),
+        *others,
         Column("p50", "p50 ms", better="lower", priority=2),
         Column("machine", "machine", align="left", priority=6),
         Column("run", "run", align="left", priority=4),
@@ -99,7 +101,10 @@ def _table(board: Board) -> Table:
 def _row(entry: Entry, board: Board) -> Row:
     row = entry.row
     by_column = {
-        board.measure: cells.seen(cells.measure(row.quality[board.measure]), row.seen),
+        name: cells.seen(cells.measure(row.quality.get(name)), row.seen)
+        for name in (board.measure, *board.others)
+    }
+    by_column |= {
         "delta": cells.delta(row.differences.get(board.measure)),
         "run": cells.text(entry.run.info.id),
     }
@@ -128,18 +133,20 @@ def _single(entry: Entry) -> Summary | None:
 
 
 def _flat(entry: Entry, board: Board) -> Record:
-    row, value = entry.row, entry.row.quality[board.measure]
+    row, value = entry.row, entry.row.quality.get(board.measure)
     flat: Record = {
         "reranker": row.name,
         "device": row.trial.device,
         "kind": row.trial.kind,
         "failed": row.failed,
-        "mean": value.mean,
-        "low": value.low,
-        "high": value.high,
     }
     # A key without a value is there too: programs read it as null.
-    flat |= dict.fromkeys(("difference", "p", "p50_ms", "p95_ms"))
+    flat |= dict.fromkeys(("mean", "low", "high", "difference", "p", "p50_ms", "p95_ms"))
+    if value is not None:
+        flat |= {"mean": value.mean, "low": value.low, "high": value.high}
+    for name in board.others:
+        other = row.quality.get(name)
+        flat[name] = other.mean if other else None
     if delta := row.differences.get(board.measure):
         flat |= {"difference": delta.mean, "p": delta.p}
     if row.judge is not None:

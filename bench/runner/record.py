@@ -182,7 +182,6 @@ def quality_record(
         candidates.hash,
         trial.depth,
         dataset.template,
-        list(assessed.per_query),
         dataset.min_relevance,
         TIE_RULE,
     )

@@ -321,6 +321,28 @@ def test_the_leaderboard_groups_by_quality_key_and_keeps_the_newest(tmp_path: Pa
     ] == ["", told]
 
 
+def test_runs_of_other_measures_are_one_group_of_the_leaderboard(tmp_path: Path) -> None:
+    values = {"first-stage": BASE, "a": BETTER}
+    old = made_run(tmp_path, {**values, "old": BETTER}, name="a-old")
+    more = {"R@20": {"first-stage": BASE, "a": BASE}}
+    quality = {"measures": ["nDCG@10", "R@20"]}
+    made_run(tmp_path, values, name="b-new", more=more, quality=quality)
+    made_run(
+        tmp_path, {"c": BASE}, name="a-another", measure="R@20", quality={"measures": ["R@20"]}
+    )
+    (board,) = collect(tmp_path)
+    assert [entry.row.name for entry in board.entries] == ["a", "old", "first-stage", "c"]
+    assert (board.measure, board.others) == ("nDCG@10", ["R@20"])
+    text = invoke("leaderboard", tmp_path, "--format", "markdown")
+    assert "| reranker | nDCG@10 | Δ first | R@20 |" in text
+    (data,) = json.loads(invoke("leaderboard", tmp_path, "--format", "json"))
+    by_name = {entry["reranker"]: entry for entry in data["entries"]}
+    assert (by_name["old"]["run"], by_name["old"]["R@20"]) == (old.info.id, None)
+    assert (by_name["c"]["mean"], by_name["c"]["R@20"]) == (None, pytest.approx(0.45))
+    (board,) = collect(tmp_path, "R@20")
+    assert [entry.row.name for entry in board.entries][-1] == "old"
+
+
 def test_a_run_without_timings_hides_no_earlier_timing_of_the_same_machine(
     tmp_path: Path,
 ) -> None:

@@ -448,7 +448,7 @@ def retrieved_key(collection: Path, dataset: Any, name: str, options: Mapping[st
     stage = retrieval.build(name, options, collection)
     candidates = candidates_of(stage, data, list(data.queries), options.get("depth", 3))
     quality = quality_key(
-        data.identity, candidates.hash, candidates.depth, data.template, [], data.min_relevance, ""
+        data.identity, candidates.hash, candidates.depth, data.template, data.min_relevance, ""
     )
     return digest_of([quality.fields, candidates_fields(candidates)])
 

@@ -140,6 +140,30 @@ def test_a_quality_key_that_differs_is_refused_and_its_fields_named(
         compare([old, new], across=["measures"])
 
 
+def test_measures_that_one_run_alone_has_are_named_and_the_others_compared(
+    tmp_path: Path,
+) -> None:
+    """A run's own measures change no value of the others; earlier versions have them in the key."""
+    values = {"first-stage": BASE, "a": BASE}
+    old = made_run(tmp_path, values, name="old")
+    more = {"R@20": {"first-stage": BASE, "a": BETTER}}
+    quality = {"measures": ["R@20", "nDCG@10"]}
+    new = made_run(tmp_path, {**values, "a": BETTER}, name="new", more=more, quality=quality)
+    (one,) = compare([old, new])
+    assert (one.measure, one.across) == ("nDCG@10", ())
+    told = f"measured in run {new.info.id} alone, and not compared: R@20"
+    assert told in render(report.document([one]), "markdown")
+    (one,) = compare([new, old])
+    assert one.measure == "nDCG@10"
+    (one,) = compare([old, new], across=["measures"])
+    with pytest.raises(RecordError, match=r"holds no R@20; both hold nDCG@10: name one of these"):
+        compare([new, old], measure="R@20")
+    more = {"nDCG@10": values}
+    first = made_run(tmp_path, values, measure="R@20", name="first", more=more)
+    (one,) = compare([first, old])
+    assert one.measure == "nDCG@10", "the first one that both have"
+
+
 def test_across_takes_only_fields_that_exist(tmp_path: Path) -> None:
     runs = [made_run(tmp_path, {"a": BASE}, name=name) for name in ("old", "new")]
     with pytest.raises(BenchError, match="did you mean 'candidates'"):

@@ -132,6 +132,26 @@ def test_another_quality_key_is_incomparable_and_named(tmp_path: Path) -> None:
     assert check(*pair, Gates(across=("candidates",))).outcome == "pass"
 
 
+def test_a_measure_that_one_run_lacks_is_an_error_and_those_of_both_are_gated(
+    tmp_path: Path,
+) -> None:
+    old = made_run(tmp_path, {"a": OLD}, name="old")
+    new = made_run(
+        tmp_path,
+        {"a": OLD},
+        name="new",
+        quality={"measures": ["nDCG@10", "R@20"]},
+        more={"R@20": {"a": OLD}},
+    )
+    both = Gates(drift=None)
+    assert check(new, old, both).outcome == check(old, new, both).outcome == "pass"
+    asks = Gates.model_validate({"quality": {"R@20": 0.5}, "drift": None})
+    with pytest.raises(BenchError, match=r"old: its records hold no R@20: known: nDCG@10"):
+        check(new, old, asks)
+    with pytest.raises(RecordError, match=r"a of .*old holds no R@20; both hold nDCG@10"):
+        check(old, new, asks)
+
+
 def test_a_shown_loss_outweighs_what_could_not_be_compared(tmp_path: Path) -> None:
     old = made_run(tmp_path, {"a": OLD, "b": OLD}, name="old")
     new = made_run(

@@ -209,6 +209,23 @@ def test_another_machine_is_incomparable_and_named(tmp_path: Path) -> None:
     assert "speed" in [gate.name for gate in shown.gates]
 
 
+def test_times_of_runs_with_other_measures_are_compared(tmp_path: Path) -> None:
+    """Speed keys of earlier versions hold a hash that the measures were part of."""
+    runs = []
+    for name, measures in (("new", ["nDCG@10", "R@20"]), ("old", ["nDCG@10"])):
+        speed = {"machine": {"cpu": "cpu-1"}, "quality": f"with {len(measures)}", "system": name}
+        record = {"a": {"latency": {}, "keys": {"speed": make_key(speed)}}}
+        quality = {"measures": measures}
+        values = {"a": VALUES}
+        run = made_run(
+            tmp_path, values, record=record, latency=timings(1.0), name=name, quality=quality
+        )
+        runs.append(run)
+    gate = only((runs[0], runs[1]), speed=SpeedGate(ratio=1.1))
+    assert gate is not None
+    assert (gate.outcome, gate.limit) == ("pass", "≤ 1.1x")
+
+
 def test_a_run_without_timings_is_incomparable(tmp_path: Path) -> None:
     pair = made_run(tmp_path, {"a": VALUES}, name="new"), timed(tmp_path, "old", timings(1.0))
     gate = only(pair, speed=SpeedGate(ratio=1.1))
