@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from bench.core.errors import BenchError, RecordError, nearest
 from bench.quality.measures import JUDGED
@@ -31,17 +31,33 @@ def resolve_measure(run: Run, wanted: str | None, trials: Container[str] | None 
         return next((name for name in measures if name != JUDGED), JUDGED)
     if wanted in measures:
         return wanted
+    _refuse_of_scores(wanted)
+    alike = [name for name in measures if _short(name) == wanted.casefold()]
+    if len(alike) == 1:
+        return alike[0]
+    hint = nearest(meant(wanted) or wanted, measures)
+    raise BenchError(f"{run.folder}: its records hold no {wanted}: {hint}")
+
+
+def require_measured(measures: Sequence[str], wanted: str | None) -> None:
+    """Raise BenchError where a run that takes these measures will not hold the one that is wanted:
+    before anything is scored.
+    """
+    if wanted is None:
+        return
+    _refuse_of_scores(wanted)
+    if _short(wanted) not in map(_short, (*measures, JUDGED)):
+        hint = nearest(meant(wanted) or wanted, list(measures))
+        raise BenchError(f"the suite takes no {wanted}: {hint}")
+
+
+def _refuse_of_scores(wanted: str) -> None:
     if is_of_scores(wanted):
         raise BenchError(
             f"{wanted} is a measure of scores over all pairs together: it has no value per query "
             f"to compare, test or choose by. The report and `calibrate` show it, and a gates file "
             f"guards it by quality: {{{wanted}: 0.01}}"
         )
-    alike = [name for name in measures if _short(name) == wanted.casefold()]
-    if len(alike) == 1:
-        return alike[0]
-    hint = nearest(meant(wanted) or wanted, measures)
-    raise BenchError(f"{run.folder}: its records hold no {wanted}: {hint}")
 
 
 def _short(measure: str) -> str:

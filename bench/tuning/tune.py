@@ -19,6 +19,7 @@ from bench.core.version import version
 from bench.machine import fingerprint
 from bench.machine.clock import REAL_CLOCK, Clock
 from bench.quality import statistics
+from bench.records.measure import require_measured
 from bench.records.run import Run
 from bench.runner import loop
 from bench.suite.naming import display_name
@@ -89,6 +90,7 @@ def prepared(suite: Suite, limits: Limits, settings: Settings) -> Iterator[Prosp
     """Score a suite, compose, forecast, and close its stages at the end."""
     suite = _of_one_dataset(suite, settings.dataset)
     _refuse(suite, limits)
+    require_measured(suite.rank_measures, settings.measure)
     device, watch = settings.device, settings.observer
     untimed = suite.model_copy(update={"latency": None})
     run = loop.run(untimed, out=settings.results, device=device, time_it=False, observer=watch)

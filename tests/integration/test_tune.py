@@ -261,6 +261,11 @@ def test_a_search_needs_a_limit_and_rerankers(folder: Path) -> None:
     bare = suites.load({**SUITE, "rerankers": []})
     with pytest.raises(BenchError, match="nothing to compose"):
         tune(bare, Limits(p95_ms=1.0), Settings(folder / "x"))
+    for name, problem in (("nDCG@7", "takes no nDCG@7"), ("ECE", "ECE is a measure of scores")):
+        settings = Settings(folder / "x", folder / "unmeasured", measure=name)
+        with pytest.raises(BenchError, match=problem):
+            tune(suites.load(SUITE), Limits(p95_ms=1.0), settings)
+    assert not (folder / "unmeasured").exists(), "refused before anything is scored"
 
 
 LEARNING: dict[str, Any] = {
