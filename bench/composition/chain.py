@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench.composition.names import first_written
 from bench.composition.works import Step
 
 
@@ -18,21 +19,18 @@ class Chain:
 
     def __str__(self) -> str:
         """Return the pipeline as `--pipeline` takes it: bm25:100 > minilm-l6:30 > bge."""
-        return self.line()
+        return self.line(first_written(self.first), self)
 
-    def line(self, share: str | None = None) -> str:
-        """Return the same, with these words for the share of a blend, or where there is none for
-        that of the first of two lists in a hybrid, where some are given.
+    def line(self, first: str, other: Chain) -> str:
+        """Return the same, with these words for the first stage. `other` is the pipeline of the
+        second half of the queries, which differs in weights alone.
         """
-        first = self.first
-        if share is not None and not any(step.work.has_share for step in self.steps):
-            first = first.replace(",", f" {share},", 1)
         parts = [f"{first}:{self.depth}"]
-        for step in self.steps:
+        for step, second in zip(self.steps, other.steps, strict=True):
             keep = ""
             if step.keep is not None:
                 keep = f":{step.keep}"
-            parts.append(f"{step.work.written(share)}{keep}")
+            parts.append(f"{step.work.written(second.work)}{keep}")
         return " > ".join(parts)
 
     @property

@@ -4,7 +4,7 @@ them, and tunes blends on one half of the queries for the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -58,9 +58,11 @@ def compose(
     listed = [] if file is None else entries(file)
     compositions: list[Composition] = []
     for datum in stored(run, dataset):
-        chains = [read(text, datum) for text in pipelines]
-        chains += [chain_of(entry, datum) for entry in listed]
-        compositions.append(Composing(datum, limits or Limits(), measure).run(chains, tuned=tuned))
+        named = [(read(text, datum, 0), read(text, datum, 1)) for text in pipelines]
+        for entry in listed:
+            chain = chain_of(entry, datum)
+            named.append((chain, chain))
+        compositions.append(Composing(datum, limits or Limits(), measure).run(named, tuned=tuned))
     return compositions
 
 
@@ -78,15 +80,19 @@ class Composing:
         trials = {group.trial_id for group in self.dataset.groups}
         self.headline = resolve_measure(self.run_folder, self.measure, trials)
 
-    def run(self, pipelines: Sequence[Chain], *, tuned: bool) -> Composition:
+    def run(self, named: Sequence[tuple[Chain, Chain]], *, tuned: bool) -> Composition:
+        """Return the pipelines that are named, as they are for each half of the queries; of none,
+        those of a grid.
+        """
         self.dataset.verify()
         self.left_out |= self.dataset.left_out
-        # after the grid, which holds no hybrids but its own
-        chains = pipelines or grid(self.dataset)
-        if not pipelines:
-            chains = list(dict.fromkeys([*chains, *self.own]))
-        composed = list(self._measured(chains, refuse=bool(pipelines)))
-        if tuned and not pipelines:
+        if named:
+            composed = [self._named(*pair) for pair in named]
+        else:
+            # after the grid, which holds no hybrids but its own
+            chains = grid(self.dataset)
+            composed = list(self._measured(dict.fromkeys([*chains, *self.own])))
+        if tuned and not named:
             composed += self.tuned_blends()
             composed += self.tuned_hybrids()
         within = [pipeline for pipeline in composed if self.limits.fit(pipeline)]
@@ -106,14 +112,31 @@ class Composing:
             ),
         )
 
-    def _measured(self, chains: Sequence[Chain], *, refuse: bool) -> Iterator[ComposedPipeline]:
+    def _named(self, first: Chain, second: Chain) -> ComposedPipeline:
+        """Return a pipeline as it is for each half of the queries. Raises BenchError for what the
+        run cannot give.
+        """
+        line = self.dataset.line(first, second)
+        chains = [first] if first == second else [first, second]
+        try:
+            by_half = [self.dataset.measuring.values(chain) for chain in chains]
+        except NotStored as error:
+            raise BenchError(f"{line}: {error}") from error
+        values = by_half[0]
+        if len(chains) > 1:
+            halves = self._halves()
+            if halves is None:
+                raise BenchError(f"{line}: the queries are too few for halves: give one weight")
+            values = _by_halves(by_half, halves)
+        (pipeline,) = self._pipelines([(first, values)])
+        return replace(pipeline, line=line)
+
+    def _measured(self, chains: Iterable[Chain]) -> Iterator[ComposedPipeline]:
         usable: list[tuple[Chain, PerMeasure]] = []
         for chain in chains:
             try:
                 usable.append((chain, self.dataset.measuring.values(chain)))
             except NotStored as error:
-                if refuse:
-                    raise BenchError(f"{chain}: {error}") from error
                 self.left_out.setdefault(str(chain), str(error))
         yield from self._pipelines(usable)
 
@@ -127,7 +150,7 @@ class Composing:
                 forecast,
                 price_of(chain, self.prices, self.dataset.measuring.shares),
                 pairs_of(chain),
-                timed=self.own.get(chain),
+                timed=self.own.get(replace(chain, first=self.dataset.begins(chain.first))),
                 seen=families_seen(self.dataset, chain),
             )
 
@@ -137,13 +160,11 @@ class Composing:
         if halves is None:
             return
         for chain in blends(self.dataset):
+            shared = [chain.with_share(share) for share in SHARES]
             try:
-                by_share = [
-                    self.dataset.measuring.values(chain.with_share(share)) for share in SHARES
-                ]
+                yield self._tuned(chain.with_share(0.5), shared, halves)
             except NotStored:
                 continue
-            yield self._tuned(chain.with_share(0.5), by_share, halves)
 
     def tuned_hybrids(self) -> Iterator[ComposedPipeline]:
         """Yield the sums of the z-scores of two first stages, alone and reranked, each query by the
@@ -156,40 +177,38 @@ class Composing:
         for hybrid in list(hybrids_to_tune(self.dataset)):
             members = [group.first for group in hybrid.members]
             weighted = [
-                self.dataset.add_hybrid(members, Fusion("weighted", (share, 1 - share)))
-                for share in SHARES
+                self.dataset.add_hybrid(members, Fusion("weighted", weights))
+                for weights in zip(SHARES, reversed(SHARES), strict=True)
             ]
             for chain in over_hybrid(self.dataset, hybrid):
+                shared = [replace(chain, first=name) for name in weighted]
                 try:
-                    by_share = [
-                        self.dataset.measuring.values(replace(chain, first=name))
-                        for name in weighted
-                    ]
+                    yield self._tuned(chain, shared, halves)
                 except NotStored:
                     continue
-                yield self._tuned(chain, by_share, halves)
 
     def _tuned(
-        self, own: Chain, by_share: Sequence[PerMeasure], halves: Sequence[int]
+        self, own: Chain, shared: Sequence[Chain], halves: Sequence[int]
     ) -> ComposedPipeline:
-        """Return a pipeline by the values of its shares: each query by the one that was best on the
-        other half. `own` is the pipeline at equal shares, whose times and price are those of all.
+        """Return a pipeline of which there is one for each share: each query has the one that was
+        best on the other half. `own` is it at equal shares, whose times and price are those of all.
+        Raises NotStored.
         """
         import numpy as np
 
+        by_share = [self.dataset.measuring.values(chain) for chain in shared]
         fold = np.asarray(halves)
-        values = {name: np.zeros(len(fold)) for name in by_share[0]}
-        shares: list[float] = []
+        best: list[int] = []
         for half in (0, 1):
-            others = fold != half
-            means = [each[self.headline][others].mean() for each in by_share]
-            best = int(np.argmax(means))
-            shares.append(SHARES[best])
-            for name in values:
-                values[name][fold == half] = by_share[best][name][fold == half]
+            means = [values[self.headline][fold != half].mean() for values in by_share]
+            best.append(int(np.argmax(means)))
+        values = _by_halves([by_share[place] for place in best], halves)
         (pipeline,) = self._pipelines([(own, values)])
+        first, second = best
         sizes = (int((fold == 0).sum()), int((fold == 1).sum()))
-        return replace(pipeline, tuning=Tuning((shares[0], shares[1]), sizes, tuple(halves)))
+        tuning = Tuning((SHARES[first], SHARES[second]), sizes, tuple(halves))
+        line = self.dataset.line(shared[first], shared[second])
+        return replace(pipeline, tuning=tuning, line=line)
 
     def _halves(self) -> list[int] | None:
         """Return the half of each query; None where there are too few queries for two."""
@@ -244,3 +263,12 @@ class Composing:
         for name, trials in self.dataset.trials.items():
             prices[name] = row_price(self.run_folder.records[trials[0].trial_id])
         return prices
+
+
+def _by_halves(by_half: Sequence[PerMeasure], halves: Sequence[int]) -> PerMeasure:
+    """Return the values of each query by those of its half."""
+    import numpy as np
+
+    fold = np.asarray(halves)
+    first, second = by_half
+    return {name: np.where(fold == 0, first[name], second[name]) for name in first}

@@ -109,6 +109,9 @@ class ComposedPipeline:
     """p50 and p95 with theirs, of those on the front whose stages were timed at several depths."""
     seen: tuple[str, ...] = ()
     """The families of the collection that a model of it was trained on."""
+    line: str = ""
+    """How it is named where its weights are those of the halves of the queries: `chain`, which its
+    times and price are of, has others."""
 
     @property
     def is_untimed_search(self) -> bool:
@@ -128,13 +131,8 @@ class ComposedPipeline:
 
     @property
     def name(self) -> str:
-        if self.tuning is None:
-            return str(self.chain)
-        low, high = sorted(self.tuning.shares)
-        share = f"{low:g}"
-        if high > low:
-            share = f"{low:g} to {high:g}"
-        return self.chain.line(share)
+        """The pipeline as a line names it, which `--pipeline` reads."""
+        return self.line or str(self.chain)
 
     def __repr__(self) -> str:
         return f"<{self.name}: {self.quality:.4f}>"

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from bench.composition.chain import Chain
-from bench.composition.grammar import read
+from bench.composition.grammar import searched
 from bench.composition.hybrids import Fusion
 from bench.composition.rules import RULES, SkipRule
 from bench.composition.stored import Stored
@@ -55,11 +55,9 @@ def chain_of(entry: PipelineEntry, dataset: Stored) -> Chain:
     keep = keep_of(first)
     try:
         name = _first(without_keep(first), dataset, keep)
+        chain = searched(name, keep, dataset)
     except (BenchError, ValueError) as error:
         raise BenchError(f"pipeline '{entry.name}', {first.name}: {error}") from error
-    if keep is not None:
-        name = f"{name}:{keep}"
-    chain = read(name, dataset)
     steps: list[Step] = []
     for stage in later:
         try:
@@ -88,6 +86,9 @@ def _first(stage: Part, dataset: Stored, depth: int | None) -> str:
 
 def _fusion(options: FusionOptions) -> Fusion:
     weights = options.weights if isinstance(options.weights, tuple) else None
+    if weights is not None and set(weights) == {1.0}:
+        # a line says nothing of equal ones
+        weights = None
     return Fusion(options.by, weights, _norm(options.norm), options.k)
 
 

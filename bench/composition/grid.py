@@ -33,8 +33,8 @@ def grid(dataset: Stored, ladder: Sequence[int] = LADDER) -> list[Chain]:
 def blends(dataset: Stored, ladder: Sequence[int] = LADDER) -> Iterator[Chain]:
     """Yield the blends of each row with the first stage, whose weights are to be tuned."""
     exact = [name for name in _pointwise(dataset) if dataset.rows[name][0].is_exact]
-    for name, stage in dataset.first_stages.items():
-        for depth in depths(stage.depth, ladder):
+    for name in _firsts(dataset):
+        for depth in depths(dataset.first_stages[name].depth, ladder):
             for row in exact:
                 yield Chain(name, depth, (Step(Fuse((row, BEFORE), "weighted")),))
 
@@ -60,7 +60,8 @@ def depths(deepest: int, ladder: Sequence[int]) -> list[int]:
 
 def _chains(dataset: Stored, ladder: Sequence[int]) -> Iterator[Chain]:
     rows = _pointwise(dataset)
-    for name, stage in dataset.first_stages.items():
+    for name in _firsts(dataset):
+        stage = dataset.first_stages[name]
         yield Chain(name, stage.depth)
         yield from _over_own_lists(dataset, name)
         steps = depths(stage.depth, ladder)
@@ -74,6 +75,11 @@ def _chains(dataset: Stored, ladder: Sequence[int]) -> Iterator[Chain]:
             for keep in steps:
                 if keep < depth:
                     yield from _of_three(rows, Chain(name, depth), keep)
+
+
+def _firsts(dataset: Stored) -> list[str]:
+    """Return the first stages that are no beginning of another one."""
+    return [name for name in dataset.first_stages if dataset.begins(name) == name]
 
 
 def _over_own_lists(dataset: Stored, first: str) -> Iterator[Chain]:

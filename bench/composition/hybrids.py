@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Literal
 
 from bench.composition.groups import Group
+from bench.composition.names import number, quoted, weight
 from bench.composition.pool import Lists
 from bench.contract.candidates import QueryCandidates
 from bench.ranking.fusion import (
@@ -51,14 +52,19 @@ class Fusion:
             options["norm"] = self.norm
         return options
 
-    def words(self, names: Sequence[str]) -> list[str]:
-        """Return what is fused, each with its weight where these differ, and a k of its own."""
-        weights = self.weights or (1.0,) * len(names)
-        words = list(names)
-        if set(weights) != {1.0}:
-            words = [f"{name} {weight:g}" for name, weight in zip(names, weights, strict=True)]
+    def words(self, names: Sequence[str], other: Fusion | None = None) -> list[str]:
+        """Return what is fused, each with its weight where these are not all 1, and a k of its own.
+        `other` has the weights of the second half of the queries, where these have others.
+        """
+        equal = (1.0,) * len(names)
+        weights = self.weights or equal
+        others = weights if other is None else other.weights or equal
+        words = [quoted(name) for name in names]
+        if {*weights, *others} != {1.0}:
+            numbers = map(weight, weights, others)
+            words = [" ".join(pair) for pair in zip(words, numbers, strict=True)]
         if self.by == "rrf" and self.k != RANK_CONSTANT:
-            words.append(f"k {self.k:g}")
+            words.append(f"k {number(self.k)}")
         return words
 
 
@@ -88,8 +94,15 @@ class Hybrid:
     @property
     def name(self) -> str:
         """How a line names it: hybrid(bm25, dense), or z-score(bm25 0.3, dense 0.7)."""
+        return self.written()
+
+    def written(self, other: Hybrid | None = None) -> str:
+        """Return its name; with the weights of the other one for the second half of the queries,
+        which differs in these alone.
+        """
         kind = self.fusion.norm if self.fusion.by == "weighted" else "hybrid"
-        words = self.fusion.words([group.first for group in self.members])
+        names = [group.first for group in self.members]
+        words = self.fusion.words(names, other.fusion if other is not None else None)
         if self.width != self.shortest:
             words.append(f"{self.width} each")
         return f"{kind}({', '.join(words)})"

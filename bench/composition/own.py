@@ -40,7 +40,8 @@ def own_pipelines(run: Run, dataset: Stored) -> dict[Chain, Interval | None]:
         except BenchError:
             # a stage of it is no row of the run
             continue
-        pipelines[replace(chain, depth=trial.depth)] = _median(row)
+        first = dataset.begins(chain.first)
+        pipelines[replace(chain, first=first, depth=trial.depth)] = _median(row)
     return pipelines
 
 

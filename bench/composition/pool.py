@@ -106,6 +106,24 @@ class FirstStage:
     scores: Values
     lengths: Whole
 
+    def is_beginning_of(self, other: FirstStage) -> bool:
+        """Return whether the other one has the same documents with the same scores, and perhaps
+        more after them.
+        """
+        import numpy as np
+
+        if other.depth < self.depth or self.name == other.name:
+            return False
+        # most differ in the first query
+        for queries in (slice(1), slice(None)):
+            columns = other.columns[queries, : self.depth]
+            scores = other.scores[queries, : self.depth]
+            if not np.array_equal(self.columns[queries], columns):
+                return False
+            if not np.array_equal(self.scores[queries], scores, equal_nan=True):
+                return False
+        return True
+
 
 @dataclass(frozen=True)
 class StoredRow:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from bench.composition.names import number
 from bench.core.errors import BenchError
 from bench.datasets.folds import folds
 
@@ -48,7 +49,7 @@ class SkipRule:
     seed: int = SEED
 
     def __str__(self) -> str:
-        parts = [f"{self.by} {self.value:g}"]
+        parts = [f"{self.by} {number(self.value)}"]
         if self.is_learned and self.folds != FOLDS:
             parts.append(f"folds {self.folds}")
         if self.is_learned and self.seed != SEED:
@@ -93,11 +94,11 @@ class SkipRule:
         fold = np.full(len(values), -1)
         fold[places] = [fold_of[str(place)] for place in places]
         limits = np.full(len(values), np.inf)
-        for number in range(self.folds):
-            others = values[(fold >= 0) & (fold != number) & ~np.isnan(values)]
-            limits[fold == number] = 0.0
+        for own in range(self.folds):
+            others = values[(fold >= 0) & (fold != own) & ~np.isnan(values)]
+            limits[fold == own] = 0.0
             if len(others):
-                limits[fold == number] = np.quantile(others, self.value)
+                limits[fold == own] = np.quantile(others, self.value)
         return limits
 
 

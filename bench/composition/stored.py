@@ -14,6 +14,7 @@ from bench.composition.chain import Chain
 from bench.composition.groups import Group, TrialScores
 from bench.composition.hybrids import Fusion, Hybrid, hybrids_of
 from bench.composition.measuring import Measuring, Qrels
+from bench.composition.names import first_written
 from bench.composition.pool import (
     FirstStage,
     Lists,
@@ -99,6 +100,32 @@ class Stored:
             self.hybrids[hybrid.name] = hybrid
             self.first_stages[hybrid.name] = self._fused(hybrid)
         return hybrid.name
+
+    def line(self, chain: Chain, other: Chain) -> str:
+        """Return a pipeline in a line, with the weights of the other one for the second half of the
+        queries: the two differ in weights alone.
+        """
+        first = first_written(chain.first)
+        if other.first != chain.first:
+            first = self.hybrids[chain.first].written(self.hybrids[other.first])
+        return chain.line(first, other)
+
+    def begins(self, name: str) -> str:
+        """Return the first stage that a first stage is the beginning of, itself where there is
+        none: then the one is composed in the place of both. Those of which the run has rows stay.
+        """
+        if any(group.first == name and group.trials for group in self.groups):
+            return name
+        own = self.first_stages[name]
+        is_after = False
+        for other, stage in self.first_stages.items():
+            is_after = is_after or other == name
+            # of equal ones, the first: hybrids come after what the run has retrieved
+            if is_after and stage.depth == own.depth:
+                continue
+            if own.is_beginning_of(stage):
+                return other
+        return name
 
     def _fused(self, hybrid: Hybrid) -> FirstStage:
         return first_stage(self.pool, hybrid.name, hybrid.width, hybrid.lists())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from bench.composition.hybrids import By, Fusion
+from bench.composition.names import number, quoted, weight
 from bench.composition.rules import SkipRule
 from bench.contract.part import Part
 from bench.ranking.fusion import RANK_CONSTANT, Norm
@@ -75,9 +76,9 @@ class Work(ABC):
     def rows(self) -> tuple[str, ...]: ...
 
     @abstractmethod
-    def written(self, share: str | None = None) -> str:
-        """Return it in a few words: minilm-l6, rrf(minilm-l6, bge), blend(bge 0.7). `share` are
-        the words for that of a blend, in place of its own.
+    def written(self, other: Work | None = None) -> str:
+        """Return it in a few words: minilm-l6, rrf(minilm-l6, bge), blend(bge 0.7). `other` is the
+        work for the second half of the queries, which differs in weights alone.
         """
 
     @abstractmethod
@@ -91,11 +92,6 @@ class Work(ABC):
     @property
     def learns(self) -> bool:
         """Whether it learns a number from the lists of a run, which a server does not have."""
-        return False
-
-    @property
-    def has_share(self) -> bool:
-        """Whether it is a blend, with a share of its row."""
         return False
 
     def with_share(self, share: float) -> Work:
@@ -113,8 +109,8 @@ class Rank(Work):
     def rows(self) -> tuple[str, ...]:
         return (self.row,)
 
-    def written(self, share: str | None = None) -> str:
-        return self.row
+    def written(self, other: Work | None = None) -> str:
+        return quoted(self.row)
 
     def part(self, parts: Mapping[str, Part]) -> Part:
         return parts[self.row]
@@ -138,8 +134,8 @@ class Skip(Work):
     def learns(self) -> bool:
         return self.rule.is_learned
 
-    def written(self, share: str | None = None) -> str:
-        return f"skip({self.row} {self.rule})"
+    def written(self, other: Work | None = None) -> str:
+        return f"skip({quoted(self.row)} {self.rule})"
 
     def part(self, parts: Mapping[str, Part]) -> Part:
         rule = self.rule
@@ -177,10 +173,10 @@ class Cut(Work):
         limits = {"min_score": self.min_score, "within": self.within}
         return {name: limit for name, limit in limits.items() if limit is not None}
 
-    def written(self, share: str | None = None) -> str:
+    def written(self, other: Work | None = None) -> str:
         if not self.by_score:
             return "cut"
-        words = [f"{name} {limit:g}" for name, limit in self._limits.items()]
+        words = [f"{name} {number(limit)}" for name, limit in self._limits.items()]
         return f"cut({', '.join(words)})"
 
     def part(self, parts: Mapping[str, Part]) -> Part:
@@ -210,16 +206,16 @@ class Fuse(Work):
     def fusion(self) -> Fusion:
         return Fusion(self.by, self.weights, self.norm, self.k)
 
-    def written(self, share: str | None = None) -> str:
+    def written(self, other: Work | None = None) -> str:
+        second = other if isinstance(other, Fuse) else self
         if BEFORE in self.of:
-            if share is None:
-                share = f"{self._share:g}"
+            share = weight(self._share, second._share)
             norm = "" if self.norm == "z-score" else f", {self.norm}"
-            return f"blend({self.rows[0]} {share}{norm})"
+            return f"blend({quoted(self.rows[0])} {share}{norm})"
         name = "rrf"
         if self.by == "weighted":
             name = self.norm
-        return f"{name}({', '.join(self.fusion.words(self.of))})"
+        return f"{name}({', '.join(self.fusion.words(self.of, second.fusion))})"
 
     def part(self, parts: Mapping[str, Part]) -> Part:
         if BEFORE in self.of:
@@ -231,10 +227,6 @@ class Fuse(Work):
 
     def apply(self, arithmetic: Arithmetic, orders: Orders, name: object) -> Orders:
         return arithmetic.fused(orders, self, name)
-
-    @property
-    def has_share(self) -> bool:
-        return BEFORE in self.of
 
     def with_share(self, share: float) -> Work:
         return replace(self, weights=(share, 1 - share))

@@ -25,6 +25,7 @@ from bench.composition.steps import NotStored
 from bench.composition.stored import stored
 from bench.core.errors import BenchError, RecordError
 from bench.records.run import Run
+from bench.reports import composed as report
 from bench.suite.pipeline_entry import PipelineEntry
 from tests.support.command import bench as command
 
@@ -346,8 +347,9 @@ def test_first_stages_of_one_dataset_are_joined(tmp_path: Path) -> None:
     named = {entry["name"]: entry for entry in suite["pipelines"]}
     own = {str(chain) for chain in own_pipelines(run, dataset)}
     rows = {"bm25:15 > red:5 > blue", "flat:15 > red:5 > blue"}
-    # the other hybrids are first stages of the run by names of their own
-    assert own >= {lines["deep"], lines["flatter"], *rows}
+    # what a run has retrieved has the run's own name
+    firsts = {"hybrid:15 > red", "hybrid:8 > red:5 > blue", "h:8 > red", "r:15 > blue"}
+    assert own == {*rows, *firsts, "w:15 > skip(red margin_below 0.1)"}
     for name, line in lines.items():
         (trial,) = [row.trial for row in run.rows if row.trial.reranker == name]
         chain = read(line, dataset)
@@ -447,12 +449,105 @@ def test_weighted_hybrids_are_tuned_on_one_half_of_the_queries_for_the_other(lis
             assert pipeline.tuning.shares[number] == best / 10
             own = pipeline.values["nDCG@10"][half == number]
             assert own.tolist() == by_share[best][half == number].tolist()
-        low, high = sorted(pipeline.tuning.shares)
-        words = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        assert pipeline.name == f"z-score(bm25 {words}, b2):15{rest}"
+        own_weights = [f"{share:g}" for share in pipeline.tuning.shares]
+        others = [f"{1 - share:g}" for share in pipeline.tuning.shares]
+        first_words = " or ".join(dict.fromkeys(own_weights))
+        second_words = " or ".join(dict.fromkeys(others))
+        assert pipeline.name == f"z-score(bm25 {first_words}, b2 {second_words}):15{rest}"
     places = [(each.pairs, each.quality) for each in composition.front]
     assert len(set(places)) == len(places)
     for pairs, quality in places:
         assert max(each.quality for each in composition.pipelines if each.pairs <= pairs) == quality
     untuned = bench.compose(lists, tuned=False)
     assert all(pipeline.tuning is None for pipeline in untuned[0].pipelines)
+
+
+def assert_all_names_are_read(run: Run) -> set[str]:
+    """Check that every name that a run's grid prints, given back, is the same pipeline with the
+    same values; return the names.
+    """
+    (composition,) = bench.compose(run)
+    names = [row["pipeline"] for row in report.flat(composition)]
+    shown = report.table(composition, composition.pipelines).rows
+    assert names == [row.name for row in shown]
+    assert len(names) == len(set(names))
+    (again,) = bench.compose(run, names)
+    by_name = {pipeline.name: pipeline for pipeline in again.pipelines}
+    assert set(by_name) == set(names)
+    for pipeline in composition.pipelines:
+        for measure, values in pipeline.values.items():
+            assert values.tolist() == by_name[pipeline.name].values[measure].tolist()
+    return set(names)
+
+
+def test_every_name_of_a_grid_is_read_as_the_same_pipeline(finished: Run, lists: Run) -> None:
+    names = assert_all_names_are_read(finished) | assert_all_names_are_read(lists)
+    for kind in ("blend(", "skip(", "cut(", "rrf(", "z-score(", "min-max(", "hybrid(", " or "):
+        assert any(kind in name for name in names), kind
+
+
+NAMES = ["a, b", "x > y", "m:20", 'so "so"', "red (cpu)", "a 2", "50 each", "a", "k 7", "e margin_"]
+
+
+def test_names_and_numbers_of_any_kind_are_read_as_they_are_written(tmp_path: Path) -> None:
+    """Also names that hold what a line is made of, and numbers of many digits."""
+    rows = [{HASH: {"name": name, "salt": name}} for name in NAMES]
+    second = {"bm25": {"name": "b2, k1:2", "k1": 2}}
+    weights = [1 / 3, 0.00001, *range(2, len(NAMES))]
+    fused = {"of": rows, "by": "weighted", "weights": weights}
+    stages: dict[str, list[Any]] = {
+        "weights": [first(9), {"fuse": fused}],
+        "equal": [first(9), {"fuse": {"of": rows[:3], "weights": [1, 1, 1], "k": 123456.75}}],
+        "blend": [first(8), {"blend": {"of": rows[0], "weight": 0.1234567}}],
+        "skip": [first(7), {"skip": {"of": rows[1], "when": {"top_below": 1.23456789}}}],
+        "cut": [first(9), rows[3], {"cut": {"min_score": -1e-7, "within": 0.12345678}}, rows[2]],
+        "hybrid": [
+            {"hybrid": {"of": ["bm25", second], "weights": [2, 0.1234567], "keep": 5}},
+            rows[4],
+        ],
+    }
+    suite = {
+        "name": "names",
+        "datasets": [{"embedded:everyday": {"queries": 6}}],
+        "first_stages": ["bm25", second],
+        "rerankers": rows,
+        "pipelines": [{"name": name, "stages": own} for name, own in stages.items()],
+        "depth": 9,
+        "devices": "cpu",
+        "latency": None,
+    }
+    names = assert_all_names_are_read(bench.run(suite, out=tmp_path))
+    assert 'bm25:9 > "a, b"' in names
+    assert "bm25:9 > red (cpu)" in names
+    assert 'bm25:8 > blend("a, b" 0.1234567)' in names
+
+
+def test_a_first_stage_that_the_run_has_retrieved_is_composed_once(tmp_path: Path) -> None:
+    """A hybrid that pipelines begin with is the same as one of two first stages of the run."""
+    flat = {"bm25": {"name": "flat", "k1": 0.1, "b": 0.0}}
+    hybrid = {"of": ["bm25", flat]}
+    suite = {
+        "name": "once",
+        "datasets": [{"embedded:everyday": {"queries": 12}}],
+        "first_stages": ["bm25", flat],
+        "rerankers": [RED, BLUE],
+        "pipelines": [
+            {"name": "same", "stages": [{"hybrid": {**hybrid, "keep": 12}}, RED]},
+            {
+                "name": "first",
+                "stages": [{"hybrid": {**hybrid, "name": "h", "retrieve": 12, "keep": 10}}, BLUE],
+            },
+        ],
+        "depth": 12,
+        "devices": "cpu",
+        "latency": None,
+    }
+    run = bench.run(suite, out=tmp_path)
+    (composition,) = bench.compose(run, tuned=False)
+    names = {pipeline.name for pipeline in composition.pipelines}
+    assert {"hybrid:12 > red", "hybrid:10 > red", "hybrid:10 > blue"} <= names
+    assert not [name for name in names if name.startswith(("hybrid(", "h:"))]
+    # a line may still name it by what it is of
+    (named,) = bench.compose(run, ["hybrid(bm25, flat):12 > red"])
+    own = {pipeline.name: pipeline.quality for pipeline in composition.pipelines}
+    assert named.pipelines[0].quality == own["hybrid:12 > red"]

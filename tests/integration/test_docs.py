@@ -42,6 +42,22 @@ def test_links_and_pictures_lead_to_files(page: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_headings_and_to_what_they_name(page: Path) -> None:
+    """A link of one word, such as [sweep](performance.md#sweeps), is looked up for that word."""
+    links = re.findall(r"\[([^\]\n]+)\]\((?!https?://)([^)]+)\)", page.read_text(encoding="utf-8"))
+    for words, target in links:
+        name, _, anchor = target.partition("#")
+        file = page.parent / name if name else page
+        if file.suffix != ".md":
+            continue
+        body = file.read_text(encoding="utf-8").lower()
+        headings = re.findall(r"^#+ (.*)$", body, re.MULTILINE)
+        anchors = {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in anchors, target
+        assert not words.isalpha() or words.lower() in f"{name} {body}", f"[{words}]({target})"
+
+
 def test_yaml_examples_are_valid_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fragment is completed with what a suite needs; the files it names are made."""
     work = tmp_path / "work"
