@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bench.core.counting import counted
+from bench.core.wording import sentences as worded
 from bench.latency.columns import needed
 from bench.reports import cells, numbers
 from bench.reports.cells import Cell
 from bench.reports.composed import MARKED, left_out
 from bench.reports.document import Block, Bullets, Column, Document, Record, Row, Section, Table
+from bench.reports.names import as_sentence
 from bench.reports.training_notes import training_notes
 from bench.tuning.common import CommonPipeline, common_pipelines
 from bench.tuning.outcome import Outcome, TimedPipeline
@@ -57,6 +59,7 @@ def _data(outcome: Outcome, pipelines: Sequence[Record], lines: Sequence[str]) -
         "limits": str(outcome.limits),
         "calls": outcome.calls,
         "reused_timings": outcome.reused,
+        "disturbances": worded(outcome.disturbances),
         "device": outcome.device,
         "composed": outcome.pipelines,
         "beyond": outcome.beyond,
@@ -211,6 +214,8 @@ def _verdict(outcome: Outcome, pipeline: TimedPipeline) -> str:
 def sentences(outcome: Outcome) -> Iterator[str]:
     """Yield the answer, what was timed and what was not."""
     yield from _answer(outcome)
+    for text in worded(outcome.disturbances):
+        yield as_sentence(text)
     yield (
         f"Timed: {len(outcome.timed)} of {counted(outcome.pipelines, 'pipeline')} that the stored "
         f"scores allow, in {counted(outcome.calls, 'call')}, those of single stages and warm-ups "

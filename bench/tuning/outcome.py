@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.comparison import budgets
 from bench.composition.chain import Chain
 from bench.composition.composed import Limits, Tuning
+from bench.core.note import Note
 from bench.latency.columns import needed
 from bench.quality.statistics import Difference, Estimate
 from bench.records.run import Run
@@ -96,6 +97,8 @@ class Outcome:
     """All that could be composed and forecast."""
     reused: int = 0
     """Timings of an earlier call of the same search, which were not taken again."""
+    disturbances: Sequence[Note] = ()
+    """What else the machine did while the timings were taken."""
 
     def timed_as(self, chain: Chain) -> TimedPipeline | None:
         """Return what was timed of a pipeline."""

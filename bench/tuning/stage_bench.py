@@ -19,6 +19,7 @@ from bench.latency import timed_pass
 from bench.latency.plan import LatencyPlan
 from bench.latency.sample import TOTAL
 from bench.machine.clock import REAL_CLOCK, Clock
+from bench.machine.disturbance import Watch
 from bench.pipelines.pipeline import Pipeline, Step
 from bench.retrieval.base import BaseFirstStage
 from bench.runner.retrieve import Retrieved
@@ -50,6 +51,7 @@ class StageBench:
     _rerankers: dict[str, Reranker] = field(default_factory=dict)
     _searches: dict[str, BaseFirstStage] = field(default_factory=dict)
     _is_warm: set[str] = field(default_factory=set)
+    _watch: Watch | None = None
 
     @contextmanager
     def open(self) -> Iterator[StageBench]:
@@ -99,6 +101,8 @@ class StageBench:
         )
         for target in targets:
             target.reranker.load()
+        if self._watch is None:
+            self._watch = Watch([self.device])
         result = timed_pass.measure(
             targets, requests, plan, self.suite.seed, self.on_call, self.clock
         )
@@ -109,7 +113,8 @@ class StageBench:
             if not sample.warmup and sample.span == TOTAL and sample.query is not None:
                 ms = sample.nanoseconds / 1e6
                 timed[sample.trial].setdefault(sample.query, []).append(ms)
-        self.journal.write(label, timed)
+        # over all passes: most are too short for the system's counters
+        self.journal.write(label, timed, self._watch.facts()["disturbances"])
         return timed
 
     def _target(self, chain: Chain) -> timed_pass.Target:

@@ -193,6 +193,7 @@ def _outcome(prospects: Prospects, search: Search, winner: TimedPipeline | None)
         prospects.run,
         prospects.candidates,
         stages.journal.reused,
+        stages.journal.disturbances,
     )
 
 

@@ -19,6 +19,7 @@ from bench.core.filenames import file_stem
 from bench.core.json_file import read_json
 from bench.core.redaction import redacted
 from bench.core.version import version
+from bench.core.wording import sentences
 from bench.records.run import Run
 from bench.suite.moved import moved
 from bench.suite.suite import Suite
@@ -66,6 +67,7 @@ def write(outcome: Outcome, suite: Suite, parts: SuiteParts, run: Run, out: Path
         "runner_up": _measured(outcome.runner_up) if outcome.runner_up else None,
         "timed_pipelines": len(outcome.timed),
         "timed_calls": outcome.calls,
+        "disturbances": sentences(outcome.disturbances),
         "composed_pipelines": outcome.pipelines,
         "scores": run.info.id,
         "machine": dict(run.info.environment),

@@ -21,7 +21,9 @@ from bench.comparison.budgets import exit_code
 from bench.composition.composed import Limits
 from bench.contract.stage import Description
 from bench.core.errors import BenchError
+from bench.core.note import Code, note
 from bench.core.options import option
+from bench.machine.disturbance import Disturbance, Watch
 from bench.quality import statistics
 from bench.records.run import Run
 from bench.reports import tuned as report
@@ -224,8 +226,8 @@ def test_an_interrupted_search_times_nothing_twice(
     write = Journal.write
     entries: list[str] = []
 
-    def stop_after_three(self: Journal, name: str, timed: Any) -> None:
-        write(self, name, timed)
+    def stop_after_three(self: Journal, name: str, timed: Any, disturbances: Any) -> None:
+        write(self, name, timed, disturbances)
         entries.append(name)
         if len(entries) == 3:
             raise KeyboardInterrupt
@@ -243,6 +245,30 @@ def test_an_interrupted_search_times_nothing_twice(
     assert again.reused > rest.reused
     answer = " ".join(report.sentences(again))
     assert f"{again.reused} timings of an earlier call of this search" in answer
+
+
+BUSY = "other processes took 40 % of the CPU during timing"
+
+
+def test_a_busy_machine_is_named_wherever_the_times_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the table, in JSON and next to the winner; also where a later call times nothing anew."""
+    facts = Watch.facts
+
+    def busy(self: Watch) -> Disturbance:
+        return {**facts(self), "disturbances": [note(Code.FOREIGN_CPU, 0.4).to_dict()]}
+
+    monkeypatch.setattr(Watch, "facts", busy)
+    found(folder, "busy", BUDGET)
+    monkeypatch.setattr(Watch, "facts", facts)
+    outcome = found(folder, "busy", BUDGET)
+    assert outcome.calls == 0
+    assert f"{BUSY[0].upper()}{BUSY[1:]}." in list(report.sentences(outcome))
+    (data,) = json.loads(render(report.document([outcome]), "json"))
+    assert data["disturbances"] == [BUSY]
+    assert json.loads((folder / "busy" / "winner.json").read_text())["disturbances"] == [BUSY]
+    assert len(served(folder / "busy")) == 3
 
 
 def test_nothing_that_fits_is_an_answer_that_names_the_nearest(folder: Path) -> None:

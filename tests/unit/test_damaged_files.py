@@ -13,6 +13,7 @@ import pytest
 from bench.composition.composed import Limits
 from bench.core.errors import BenchError, RerankerError
 from bench.core.json_file import read_json
+from bench.core.note import Code, note
 from bench.datasets.provenance import path_of
 from bench.judging.answers import Answers, Reply
 from bench.judging.sample import judgments_of, read_sample
@@ -108,7 +109,8 @@ def test_a_learned_model_with_a_number_beyond_all_is_refused() -> None:
 
 def test_a_changed_time_of_a_search_is_timed_anew(tmp_path: Path) -> None:
     path = tmp_path / "timed.json"
-    Journal(path, "key").write("a > b", {"q1": {"a": [12.5]}})
+    busy = [note(Code.FOREIGN_CPU, 0.4).to_dict()]
+    Journal(path, "key").write("a > b", {"q1": {"a": [12.5]}}, busy)
     assert Journal(path, "key").read("a > b") == {"q1": {"a": [12.5]}}
     data = path.read_bytes()
     for bit in range(0, 8 * len(data), 11):
