@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol, TypeVar
 
 from bench.contract.trial import FIRST_STAGE, REFERENCES, Trial
 from bench.core.counting import counted
@@ -50,6 +51,17 @@ class Side:
     def values(self, measure: str) -> Mapping[str, float]:
         """Return query id -> value, as `RunFolder.values` does."""
         return self.run.values(self.trial.id, measure)
+
+
+class OfTrial(Protocol):
+    """What has a trial: a side, or a trial that is planned."""
+
+    @property
+    def trial(self) -> Trial: ...
+
+
+New = TypeVar("New", bound=OfTrial)
+Old = TypeVar("Old", bound=OfTrial)
 
 
 @dataclass(frozen=True)
@@ -155,11 +167,23 @@ def paired(
 def comparable(
     new: Side, baseline: Side, across: Sequence[str] = (), place: str = ACROSS
 ) -> list[str]:
-    """The fields of the quality keys that differ and may, because `across` names them, or the field
-    they lie in. Another depth gives other candidates, so that `depth` covers both. `place` is where
-    it may be named. Raises IncomparableError naming the fields that may not.
+    """Return the fields of the quality keys that differ and may: see `agreed`."""
+    names = _label(new), _label(baseline)
+    return agreed(new.record.question, baseline.record.question, names, across, place)
+
+
+def agreed(
+    ours: Key,
+    theirs: Key,
+    names: tuple[str, str],
+    across: Sequence[str] = (),
+    place: str = ACROSS,
+) -> list[str]:
+    """Return the fields of two quality keys that differ and may, because `across` names them, or
+    the field they lie in. Another depth gives other candidates, so that `depth` covers both.
+    `names` are of what has the keys, `place` is where a field may be named. Raises
+    IncomparableError naming the fields that may not.
     """
-    ours, theirs = new.record.question, baseline.record.question
     # files of gates may name the measures, which earlier versions compared
     known = {*ours.fields, MEASURES}
     unknown = [name for name in across if name.split(".")[0] not in known]
@@ -176,7 +200,7 @@ def comparable(
     if refused:
         changes = ", ".join(_change(ours, theirs, name) for name in refused)
         raise IncomparableError(
-            f"{_label(baseline)} and {_label(new)} are not comparable: they differ in {changes}; "
+            f"{names[1]} and {names[0]} are not comparable: they differ in {changes}; "
             f"measure both in the same way, or name what is under test {place}"
         )
     return differing
@@ -215,12 +239,12 @@ def _require_measure(new: Side, baseline: Side, measure: str) -> None:
             )
 
 
-def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, Side]]:
+def counterparts(new: Iterable[New], old: Iterable[Old]) -> list[tuple[New, Old]]:
     """Each trial of `new` with the trial of `old` by the same reranker that is most like it; each
     is used once.
     """
     left, right = list(new), list(old)
-    pairs: list[tuple[Side, Side]] = []
+    pairs: list[tuple[New, Old]] = []
     for length in LIKENESS:
         for side in list(left):
             match = _counterpart(side, right, length)
@@ -231,7 +255,7 @@ def counterparts(new: Iterable[Side], old: Iterable[Side]) -> list[tuple[Side, S
     return pairs
 
 
-def _counterpart(side: Side, others: Iterable[Side], length: int) -> Side | None:
+def _counterpart(side: OfTrial, others: Iterable[Old], length: int) -> Old | None:
     for other in others:
         if other.trial.reranker == side.trial.reranker and _is_alike(other, side, length):
             return other
@@ -320,11 +344,11 @@ def _against(runs: Sequence[Run], baseline: str) -> Iterator[tuple[Side, Side]]:
             yield side, max(usable, key=partial(_likeness, side))
 
 
-def _likeness(side: Side, other: Side) -> int:
+def _likeness(side: OfTrial, other: OfTrial) -> int:
     return sum(_is_alike(side, other, length) for length in LIKENESS)
 
 
-def _is_alike(side: Side, other: Side, length: int) -> bool:
+def _is_alike(side: OfTrial, other: OfTrial, length: int) -> bool:
     """Whether two sides agree in the first parts of their places."""
     return _place(side.trial)[:length] == _place(other.trial)[:length]
 

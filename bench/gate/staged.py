@@ -17,8 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from bench.comparison.across import refused
-from bench.comparison.pairs import Side, counterparts, sides
+from bench.comparison.pairs import Side, agreed, counterparts, mostly_failed, sides
 from bench.contract.candidates import Candidates
 from bench.contract.part import Part
 from bench.contract.stage import Reranker
@@ -29,25 +28,29 @@ from bench.core.progress import Observer
 from bench.gate import quality
 from bench.gate.asking import Context
 from bench.gate.checking import check
-from bench.gate.file import Gates
+from bench.gate.file import ACROSS, HEADLINE, Gates
 from bench.gate.sequential import sequential_gate
 from bench.gate.speed import stored_speed
 from bench.gate.verdict import Verdict
 from bench.quality.betting import LEAST_QUERIES
+from bench.quality.measures import names as measure_names
 from bench.quality.score_measures import is_of_scores
 from bench.ranking.trec import metadata_path
 from bench.records.folder import ranking_path, record_path
+from bench.records.measure import resolve_measure
+from bench.records.rows import GroupKey, group_of
 from bench.records.run import Run
-from bench.records.schema import Record
 from bench.records.tables import PER_QUERY, path_of
 from bench.records.writer import RunWriter
 from bench.runner import loop
-from bench.runner.retrieve import retrieve
+from bench.runner.record import question_key
+from bench.runner.retrieve import Retrieved, retrieve
 from bench.scoring.known import ScoreCaches
 from bench.suite.naming import display_name
 from bench.suite.planning import Planned, plan
 from bench.suite.suite import Suite
 
+NOTHING_SCORED = "nothing was scored"
 ROUNDS = 10
 """Times that more of the queries are asked: a row is scored on at most a tenth of them too many."""
 
@@ -64,15 +67,21 @@ class StagedCheck:
 
     def verdict(self, inconclusive: Literal["pass", "fail"] | None = None) -> Verdict:
         """Return the verdict. Raises BenchError for gates that a part of the queries does not
-        serve, IncomparableError where data or candidates are not those of the baseline, both before
-        anything is scored.
+        serve or that name what the suite or the baseline lacks, IncomparableError where data,
+        candidates or what judges them are not those of the baseline, all before anything is scored.
         """
         self._refuse_other_gates()
+        self._refuse_unguarded()
         caches = ScoreCaches(since=time.time_ns() if self.fresh else 0)
         with tempfile.TemporaryDirectory(prefix="rerank-bench-") as place:
+            every = [
+                _Rounds(self, dataset, Path(place) / str(number), caches)
+                for number, dataset in enumerate(self.suite.datasets)
+            ]
+            for rounds in every:
+                rounds.prepare()
             last: dict[str, Run] = {}
-            for number, dataset in enumerate(self.suite.datasets):
-                rounds = _Rounds(self, dataset, Path(place) / str(number), caches)
+            for rounds in every:
                 last |= rounds.run()
             if not last:
                 raise BenchError(
@@ -105,6 +114,24 @@ class StagedCheck:
                     "that out"
                 )
 
+    def _refuse_unguarded(self) -> None:
+        """Raise an error for rerankers that nothing of the baseline could guard."""
+        names = {status.trial.reranker for status in self.baseline.info.trials}
+        self.gates.refuse_unknown({*names, *_names(self.suite)})
+        lacking = [name for name in self.gates.rerankers if name not in names]
+        if lacking and self.gates.missing == "fail":
+            raise IncomparableError(
+                f"the gates name {', '.join(lacking)}, and the baseline {self.baseline.folder} has "
+                f"no result of it to compare with: save a baseline that has; {NOTHING_SCORED}"
+            )
+        failures = mostly_failed(self.baseline)
+        if failures and self.gates.missing == "fail":
+            texts = ", ".join(f"{trial_id}: {reason}" for trial_id, reason in failures.items())
+            raise IncomparableError(
+                f"{texts} in the baseline {self.baseline.folder}: save a baseline in which it was "
+                f"answered; {NOTHING_SCORED}"
+            )
+
     def _notes(self, last: Mapping[str, Run]) -> Iterator[str]:
         """Yield how many queries were scored, and what is not guarded."""
         scored = total = 0
@@ -130,18 +157,32 @@ class _Rounds:
     def __init__(self, staged: StagedCheck, dataset: Part, out: Path, caches: ScoreCaches) -> None:
         self.staged, self.dataset, self.out, self.caches = staged, dataset, out, caches
         self.name = display_name(dataset)
-        self.records = {
-            record.trial.reranker: record
-            for record in staged.baseline.records.values()
-            if record.trial.dataset == self.name
-        }
-        self.total = max((record.counts.queries for record in self.records.values()), default=0)
+        self.baseline = [
+            side
+            for side in sides(staged.baseline, references=False)
+            if side.trial.dataset == self.name
+        ]
+        self.total = max(
+            (
+                record.counts.queries
+                for record in staged.baseline.records.values()
+                if record.trial.dataset == self.name
+            ),
+            default=0,
+        )
+        self.guarded: list[str] = []
+        """The rerankers of the suite that the baseline has."""
+        self.learning: set[str] = set()
+        """Those that learn from the queries, so that a part of these gives other scores."""
         self.last: dict[str, Run] = {}
         self.candidates: dict[str, Candidates] = {}
         """First stage -> its candidates of all queries."""
 
-    def run(self) -> dict[str, Run]:
-        """Return trial id -> the run that decided it."""
+    def prepare(self) -> None:
+        """Retrieve the candidates of all queries. Raises IncomparableError where what is asked is
+        not what the baseline was asked, BenchError for a measure of the gates that one of the two
+        lacks.
+        """
         # those that failed in the baseline are run once: whether they still do decides, as in a
         # check of a whole run
         known = {
@@ -149,11 +190,29 @@ class _Rounds:
             for status in self.staged.baseline.info.trials
             if status.trial.dataset == self.name
         }
-        guarded = [name for name in _names(self.staged.suite) if name in known]
-        if not guarded or not self.records:
+        if not self.total:
+            return
+        self.guarded = [name for name in _names(self.staged.suite) if name in known]
+        suite = self._suite(self.guarded)
+        retrieved: dict[GroupKey, Retrieved] = {}
+        trials: list[Planned] = []
+        for group in plan(suite, lenient=True) if self.guarded else ():
+            self.learning |= {
+                planned.trial.reranker for planned in group.planned if _learns_of(planned)
+            }
+            place = group_of(group.planned[0].trial)
+            retrieved[place] = retrieve(suite, group, Observer())
+            self.candidates[place[1]] = retrieved[place].candidates
+            trials += [planned for planned in group.planned if planned.trial.kind == "reranker"]
+        for planned, side in counterparts(trials, self.baseline):
+            self._refuse_other(planned, side, retrieved[group_of(planned.trial)])
+
+    def run(self) -> dict[str, Run]:
+        """Return trial id -> the run that decided it. Needs what `prepare` has found."""
+        if not self.guarded:
             return {}
-        waiting = self._learning(guarded)
-        names = [name for name in guarded if name not in waiting]
+        waiting = self.learning
+        names = [name for name in self.guarded if name not in waiting]
         for size in self._sizes():
             if size == self.total:
                 names = [*names, *waiting]
@@ -197,37 +256,25 @@ class _Rounds:
             }
         )
 
-    def _learning(self, names: Iterable[str]) -> set[str]:
-        """Return the rerankers that learn from the queries, so that a part of these gives other
-        scores: they are run on all. Raises IncomparableError where data or candidates are not those
-        of the baseline.
-        """
-        suite = self._suite(names)
-        learning: set[str] = set()
-        for group in plan(suite, lenient=True):
-            learning |= {planned.trial.reranker for planned in group.planned if _learns_of(planned)}
-            retrieved = retrieve(suite, group, Observer())
-            identity = {"dataset": dict(retrieved.dataset.identity)}
-            first_stage = group.planned[0].trial.first_stage
-            self.candidates[first_stage] = retrieved.candidates
-            for record in self.records.values():
-                if record.trial.first_stage == first_stage:
-                    facts = {**identity, "candidates": retrieved.candidates.hash}
-                    self._refuse_other(record, facts)
-        return learning
-
-    def _refuse_other(self, record: Record, facts: Mapping[str, object]) -> None:
-        key = record.keys["quality"]
-        now = key.model_copy(update={"fields": {**key.fields, **facts}})
-        differing = refused(
-            {name: (key.value(name), now.value(name)) for name in now.differing(key)},
-            self.staged.gates.across,
-        )
-        if differing:
-            raise IncomparableError(
-                f"{self.name} is not what it was in the baseline: {', '.join(differing)} differ; "
-                "nothing was scored"
-            )
+    def _refuse_other(self, planned: Planned, side: Side, retrieved: Retrieved) -> None:
+        trial, gates = planned.trial, self.staged.gates
+        now = question_key(retrieved, trial.depth)
+        names = f"{trial.id} of {self.staged.suite.name}", f"{side.trial.id} of the baseline"
+        try:
+            agreed(now, side.record.question, names, gates.across, ACROSS)
+        except IncomparableError as error:
+            raise IncomparableError(f"{error}; {NOTHING_SCORED}") from error
+        threshold = retrieved.dataset.min_relevance
+        measures = measure_names(self.staged.suite.rank_measures, threshold)
+        for measure in gates.of(trial.reranker).quality or {}:
+            wanted = None if measure == HEADLINE else measure
+            name = resolve_measure(side.run, wanted, {side.trial.id})
+            if name not in measures:
+                raise BenchError(
+                    f"the gates ask for {name} of {trial.reranker}, which the suite "
+                    f"{self.staged.suite.name} does not measure: add it to its measures, or gate "
+                    f"one of {', '.join(measures)}; {NOTHING_SCORED}"
+                )
 
     def _take(self, run: Run) -> None:
         for status in run.info.trials:
@@ -236,11 +283,7 @@ class _Rounds:
     def _open(self, run: Run) -> set[str]:
         """Return the rerankers of a round of which a row is not decided yet."""
         ours = sides(run, references=False)
-        theirs = [
-            side
-            for side in sides(self.staged.baseline, references=False)
-            if side.trial.dataset == self.name
-        ]
+        theirs = self.baseline
         seed = self.staged.baseline.seed
         rows: set[str] = set()
         for new, old in counterparts(ours, theirs):

@@ -160,6 +160,19 @@ def architecture_record(
     )
 
 
+def question_key(retrieved: Retrieved, depth: int) -> keys.Key:
+    """Return the quality key of what is asked, known before anything is scored."""
+    dataset = retrieved.dataset
+    return keys.quality_key(
+        dataset.identity,
+        retrieved.candidates.hash,
+        depth,
+        dataset.template,
+        dataset.min_relevance,
+        TIE_RULE,
+    )
+
+
 def quality_record(
     planned: Planned,
     measured: Measured,
@@ -177,14 +190,7 @@ def quality_record(
     trial, dataset, candidates = planned.trial, retrieved.dataset, retrieved.candidates
     if facts is not None and trial.device is not None:
         facts = noise_floor.with_noise_floor(dict(facts), environment)
-    quality_key = keys.quality_key(
-        dataset.identity,
-        candidates.hash,
-        trial.depth,
-        dataset.template,
-        dataset.min_relevance,
-        TIE_RULE,
-    )
+    quality_key = question_key(retrieved, trial.depth)
     system_key = keys.system_key(keys.identity_of(scored.description))
     all_keys = {"quality": quality_key, "system": system_key}
     if facts is not None and suite.latency is not None:

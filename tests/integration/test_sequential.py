@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import bench
+from bench.core.errors import BenchError, IncomparableError
 from bench.gate import Gates, check
 from bench.gate.staged import StagedCheck
 from bench.records import baselines
@@ -20,6 +21,11 @@ from tests.support.command import bench as command
 pytestmark = pytest.mark.usefixtures("without_reports")
 
 QUERIES = 60
+SECOND = {"name": "second"}
+TWO_DATASETS = [
+    {"embedded:everyday": {"queries": QUERIES}},
+    {"embedded:everyday": {**SECOND, "queries": 29}},
+]
 GATES = "quality: {nDCG@10: 0.2}\nfailures: 0\n"
 
 
@@ -124,6 +130,70 @@ def test_other_queries_are_refused_before_anything_is_scored(place: Place) -> No
     assert result.returncode == 3
     assert "dataset.queries_hash" in result.stderr
     assert not place.log.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        (
+            {"datasets": [{"embedded:everyday": {"queries": QUERIES, "min_relevance": 2}}]},
+            "min_rel",
+        ),
+        ({"first_stages": [{"bm25": {"name": "other", "k1": 0.2}}]}, "candidates"),
+        ({"depth": 4}, r"candidates \(.*, depth \(5 → 4\)"),
+        ({"datasets": TWO_DATASETS}, "dataset.queries_hash"),
+    ],
+)
+def test_whatever_cannot_be_compared_is_found_before_anything_is_scored(
+    tmp_path: Path, changes: dict[str, Any], fields: str
+) -> None:
+    """A dataset that comes second, another judge and a first stage of another name, too."""
+    entry = suite(tmp_path / "before")
+    if changes.get("datasets") is TWO_DATASETS:
+        entry["datasets"] = [*entry["datasets"], {"embedded:everyday": {**SECOND, "queries": 30}}]
+    baseline = bench.run(entry, out=tmp_path / "results")
+    log = tmp_path / "calls"
+    changed = suites.load({**suite(log), **changes})
+    staged = StagedCheck(changed, baseline, Gates(quality={"nDCG@10": 0.2}), fresh=True)
+    with pytest.raises(IncomparableError, match=fields) as caught:
+        staged.verdict()
+    assert str(caught.value).endswith("nothing was scored")
+    assert not log.exists()
+
+
+def test_a_measure_more_is_checked_and_one_that_is_gated_and_not_there_is_an_error(
+    place: Place, tmp_path: Path
+) -> None:
+    log = tmp_path / "calls"
+    gates = Gates(quality={"nDCG@10": 0.2})
+    entry = {**suite(log), "measures": ["nDCG@10", "RR@10", "R@5"]}
+    assert StagedCheck(suites.load(entry), place.run, gates, fresh=True).verdict().exit_code == 0
+    log.unlink()
+    for measures, gated, problem in (
+        (["nDCG@10"], {"RR@10": 0.2}, "which the suite small does not measure: add it to"),
+        (["nDCG@10", "R@5"], {"R@5": 0.2}, "its records hold no R@5"),
+    ):
+        entry = {**suite(log), "measures": measures}
+        staged = StagedCheck(suites.load(entry), place.run, Gates(quality=gated), fresh=True)
+        with pytest.raises(BenchError, match=problem):
+            staged.verdict()
+    assert not log.exists()
+
+
+def test_a_reranker_of_the_gates_that_the_baseline_lacks_is_found_before_anything_is_scored(
+    place: Place, tmp_path: Path
+) -> None:
+    log = tmp_path / "calls"
+    entry = suite(log)
+    entry["rerankers"].append({"tests.support.fakes:HashReranker": {"name": "added"}})
+    own = {"added": {"quality": 0.2}}
+    gates = Gates.model_validate({"quality": {"nDCG@10": 0.2}, "rerankers": own})
+    with pytest.raises(IncomparableError, match="the gates name added, and the baseline"):
+        StagedCheck(suites.load(entry), place.run, gates, fresh=True).verdict()
+    unknown = Gates.model_validate({"quality": {"nDCG@10": 0.2}, "rerankers": {"faek": {}}})
+    with pytest.raises(BenchError, match="did you mean 'fake'"):
+        StagedCheck(suites.load(entry), place.run, unknown, fresh=True).verdict()
+    assert not log.exists()
 
 
 @pytest.mark.parametrize(
