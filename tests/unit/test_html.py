@@ -21,7 +21,9 @@ from bench.records.run import Run
 from bench.records.schema import Cost
 from bench.reports.charts import svg
 from bench.reports.charts.scores import CandidateScores
+from bench.reports.charts.svg import Mark
 from bench.reports.document import Bullets, Document, Section
+from bench.reports.plots import style
 from bench.reports.renderers.html import asset, for_script, render
 from tests.support.agreement import PRINTED
 from tests.support.made_reports import Made, made_report
@@ -363,6 +365,24 @@ def test_depth_curves_hold_every_depth_that_was_measured_or_timed(run: Run, text
     )
     for at, median in swept.items():
         assert f"poor (cpu)\n{counted(at, 'candidate')}\nms per query, p50 {median:.4g}" in depth
+
+
+def test_nine_series_are_nine_lines_and_no_name_covers_a_point(tmp_path: Path) -> None:
+    """The eighth has the first one's colour, and a dashed line; the first stage's name goes above
+    the chart where a curve ends next to it.
+    """
+    noise = {f"reranker-{i}": 0.3 + 0.25 * i for i in range(8)}
+    run = made_report(tmp_path, Made(noise={**noise, "no-help": 2.5}))
+    page = reports.html(run)
+    depth = page[page.index('<section id="depth"') :]
+    chart = depth[depth.index("<svg") : depth.index("</svg>")]
+    styles = re.findall(r'class="(curve [^"]*)"', chart)
+    assert len(styles) == len(set(styles)) == 9
+    assert ".curve.turn1 { stroke-dasharray" in page
+    [name] = re.findall(r"<text [^>]*>(?:first-stage 0[^<]*)</text>", chart)
+    assert f'y="{svg.WIDE.top - 12}"' in name, "above the chart"
+    marks = [style.look(Mark(i)) | {"line": style.line_of(Mark(i))} for i in range(9)]
+    assert len({(look["color"], look["line"]) for look in marks}) == 9
 
 
 def test_every_scenario_has_its_numbers_and_withheld_percentiles_say_so(

@@ -218,7 +218,11 @@ def test_the_picture_shows_p95_and_milliseconds_a_pair(pairs: tuple[int, int]) -
         made(name, timed("single", pairs=count)) for name, count in zip("ab", pairs, strict=True)
     ]
     axes = tradeoff._figure(rows, points_of(rows), "title").axes[0]
-    assert "bars: p95" in axes.get_xlabel()
+    label = "(log scale; points: median, bars: 95 % intervals, faint tick: p95)"
+    assert axes.get_xlabel().endswith(label)
+    [low] = {row.latency[Condition("single")].of(P50)[1] for row in rows}
+    bars = [path.vertices for bar in axes.collections for path in bar.get_paths()]
+    assert any(bar[0][0] == pytest.approx(low) for bar in bars), "the bar begins at the interval's"
     drawn = [float(line.get_xdata()[-1]) for line in axes.get_lines()]
     assert any(
         value == pytest.approx(rows[0].latency[Condition("single")].p95_ms) for value in drawn

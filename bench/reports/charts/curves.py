@@ -17,6 +17,9 @@ from bench.reports.charts.svg import Mark, Scale, Size, element
 from bench.reports.findings import reference
 from bench.reports.names import name_of
 
+RADIUS = 4.5
+"""Pixels of a mark on a curve."""
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -101,7 +104,8 @@ def _references(
     if first is not None:
         parts.append(svg.line(size.left, y(first), size.edge, y(first), "reference"))
         label = f"{FIRST_STAGE} {numbers.quality(first)}"
-        if svg.crowded([y(first), *(y(curve.points[-1][1]) for curve in unmarked)]):
+        is_crowded = svg.crowded([y(first), *(y(curve.points[-1][1]) for curve in unmarked)])
+        if is_crowded or _covers_a_point(label, size.edge - 4, y(first) - 5, curves, x, y):
             labels = [label]
             for curve in unmarked:
                 labels.append(f"{curve.row.name} {numbers.quality(curve.points[-1][1])}")
@@ -116,15 +120,31 @@ def _references(
     return parts
 
 
+def _covers_a_point(
+    words: str, right: float, bottom: float, curves: Sequence[Curve], x: Scale, y: Scale
+) -> bool:
+    """Return whether words that end at a place would be on a marked point."""
+    left = right - svg.width_of(words)
+    for curve in curves:
+        for depth, value in curve.points:
+            is_across = left - RADIUS <= x(depth) <= right + RADIUS
+            is_beside = bottom - svg.LINE - RADIUS <= y(value) <= bottom + RADIUS
+            if curve.mark is not None and is_across and is_beside:
+                return True
+    return False
+
+
 def _line(curve: Curve, x: Scale, y: Scale, label: str) -> str:
     mark, style = curve.mark, "reference"
     if mark:
         style = f"curve {mark.colour}"
+        if mark.turn:
+            style += f" turn{min(mark.turn, 2)}"
     places = [(x(depth), y(value)) for depth, value in curve.points]
     parts = [svg.polyline(places, style)]
     for (depth, value), (at_x, at_y) in zip(curve.points, places, strict=True):
         tip = f"{name_of(curve.row.trial)}\n{counted(depth, 'candidate')}\n{label} {value:.4g}"
-        shapes = [mark.at(at_x, at_y, 4.5)] if mark else []
+        shapes = [mark.at(at_x, at_y, RADIUS)] if mark else []
         shapes.append(element("circle", cx=at_x, cy=at_y, r=12, class_="target"))
         parts.append(svg.point(shapes, tip))
     return element("g", parts)

@@ -216,13 +216,18 @@ class Mark:
     @property
     def shade(self) -> int:
         """Return the number of its colour. After seven rerankers colours begin anew with other
-        shapes.
+        shapes and dashed lines.
         """
         return self.index % COLOURS
 
     @property
+    def turn(self) -> int:
+        """Return how often the colours have begun anew: lines of one colour differ in it."""
+        return self.index // COLOURS
+
+    @property
     def shape(self) -> str:
-        return SHAPES[(self.index + self.index // COLOURS) % len(SHAPES)]
+        return SHAPES[(self.index + self.turn) % len(SHAPES)]
 
     @property
     def colour(self) -> str:

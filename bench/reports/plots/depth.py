@@ -49,7 +49,9 @@ def _figure(
     figure, axes = style.new_figure(title)
     depths: set[int] = set()
     for row, curve in curves:
-        look = {"markersize": 5, "linewidth": 1.3, **style.look(marks[row.trial.id])}
+        mark = marks[row.trial.id]
+        look = {"markersize": 5, "linewidth": 1.3, **style.look(mark)}
+        look["linestyle"] = style.line_of(mark)
         axes.plot(list(curve), list(curve.values()), label=name_of(row.trial), **look)
         depths |= set(curve)
     for _, curve in oracles:
@@ -62,5 +64,5 @@ def _figure(
     axes.minorticks_off()
     axes.set_xlim(-0.15, deepest * 1.15)
     axes.set_xlabel("candidates reranked (0: the first stage's order)")
-    style.legend(axes)
+    style.legend_below(axes)
     return figure

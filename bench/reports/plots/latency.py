@@ -48,8 +48,10 @@ def _figure(
         ms = np.sort(calls["nanoseconds"].to_numpy(dtype=np.float64) / 1e6)
         queries = calls["query"].nunique()
         samples = f"{counted(len(ms), 'sample')} of {counted(queries, 'query')}"
-        look = style.look(marks[row.trial.id])
+        mark = marks[row.trial.id]
+        look = style.look(mark)
         step = {"where": "post", "color": look["color"], "linewidth": 1.5}
+        step["linestyle"] = style.line_of(mark)
         shares = np.arange(1, len(ms) + 1) / len(ms)
         axes.step(ms, shares, label=f"{name_of(row.trial)}, {samples}", **step)
         percentiles = [0.5]

@@ -25,6 +25,8 @@ MARKERS = {
     "plus": "P",
     "cross": "X",
 }
+LINES = ("-", "--", "-.")
+"""Lines of one colour, in the order of its turns."""
 LONGEST_NAME = 48
 """Characters of a name in a legend."""
 GREY, FAINT = "#777777", "#dddddd"
@@ -74,6 +76,11 @@ def look(mark: Mark) -> dict[str, str]:
         "marker": MARKERS[mark.shape],
         "markerfacecolor": "white" if mark.hollow else colour,
     }
+
+
+def line_of(mark: Mark) -> str:
+    """Return how the line of a mark is drawn: its colour may be that of another one."""
+    return LINES[mark.turn % len(LINES)]
 
 
 def legend(axes: Any, **options: Any) -> None:

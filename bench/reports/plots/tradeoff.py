@@ -1,8 +1,8 @@
 """Quality against latency, with the Pareto front: which rerankers no other beats on both counts.
 
-A point is a median with its interval; the bar behind it is p95 with its own. Hosted rerankers are
-outside the front, and the legend says "request": their times hold a network and are not comparable
-with those taken here.
+A point is a median, its bars are 95 % intervals; the faint line leads to p95 with its own. Hosted
+rerankers are outside the front, and the legend says "request": their times hold a network and are
+not comparable with those taken here.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def _figure(members: Sequence[Row], points: Sequence[Point], title: str) -> Any:
     high = max(timing.p95_ms or timing.p50_ms for timing in timings)
     axes.set_xlim(low / 2.5, high * 2.5)
     style.plain_log_ticks(axes.xaxis)
-    marked = "points: median"
+    marked = "points: median, bars: 95 % intervals"
     if any(timing.p95_ms for timing in timings):
-        marked += ", bars: p95"
+        marked += ", faint tick: p95"
     axes.set_xlabel(f"latency of one query, ms (log scale; {marked})")
     axes.set_ylabel(measure)
     means = {name: value.mean for name, value in references(members, measure).items()}
