@@ -37,6 +37,10 @@ SEARCHES = frozenset({"bm25", "dense", "sparse"})
 """First stages whose score of a document does not depend on the others that they find."""
 
 
+WHOLE = "a search or a pipeline would have to run as a whole"
+"""Why some rows cannot be asked for one list alone."""
+
+
 class Problem(StrEnum):
     """Why nothing is said of a row."""
 
@@ -83,6 +87,12 @@ class Answerability:
     def remarked(self, text: str) -> Answerability:
         """Return the same with a remark."""
         return replace(self, remark=text)
+
+    @property
+    def runs_as_a_whole(self) -> bool:
+        """Whether a search or a pipeline gave the scores, which is asked for no list alone."""
+        row = self.table.row
+        return row.trial.is_first_stage or bool(row.stages)
 
     @property
     def top(self) -> Signal | None:

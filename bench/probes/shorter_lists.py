@@ -17,7 +17,7 @@ from bench.core.counting import counted
 from bench.core.errors import BenchError, RerankerError, Unavailable
 from bench.core.outsiders import outsiders_code
 from bench.core.progress import Observer
-from bench.meaning.answerability import Answerability, Problem, with_shorter_lists
+from bench.meaning.answerability import WHOLE, Answerability, Problem, with_shorter_lists
 from bench.records.judged_scores import JudgedScores
 from bench.records.keys import identity_of, system_key
 from bench.records.rows import group_of
@@ -129,7 +129,7 @@ class ShorterLists:
         """
         record = self.run.records[table.row.trial.id]
         if record.trial.is_first_stage or record.stages:
-            raise RerankerError("a search or a pipeline would have to run as a whole")
+            raise RerankerError(WHOLE)
         again = self._rebuilding.trial(record.trial)
         reranker = again.planned.reranker
         if reranker.is_given:

@@ -12,6 +12,7 @@ from bench.meaning.answerability import (
     PLACED,
     PROBABILITY,
     TOP,
+    WHOLE,
     Answerability,
     Problem,
 )
@@ -71,9 +72,10 @@ COLUMNS = (
     ),
     Column("chance", "chance", "AUROC of the top of random scores", priority=4),
 )
+DEPENDS = "its scores depend on the list"
 REASONS = {
-    Problem.DEPENDS: "its scores depend on the list: the list without relevant documents needs one "
-    "more call, which `--ask` makes",
+    Problem.DEPENDS: f"{DEPENDS}: the list without relevant documents needs one more call, which "
+    "`--ask` makes where the reranker can be asked alone; `--estimate` says where it cannot",
     Problem.FEW: f"fewer than {FEWEST} queries have an answer among their candidates",
     Problem.FULL: f"fewer than {FEWEST} queries have a candidate that is no answer",
 }
@@ -172,12 +174,25 @@ def notes_of(rows: Sequence[Answerability]) -> Iterator[str]:
             "are relevant."
         )
     for row in rows:
-        if row.remark:
-            yield f"{row.table.name}: {row.remark}."
-        if row.problem is Problem.RANKS:
-            yield f"{row.table.name}: {RANKS[row.table.scale]}."
-        elif row.problem is not None:
-            yield f"{row.table.name}: {REASONS[row.problem]}."
+        for text in _reasons(row):
+            yield f"{row.table.name}: {text}."
+
+
+def _reasons(row: Answerability) -> Iterator[str]:
+    """Yield why nothing is said of a row, and what to know of its shorter lists. Of one that could
+    not be asked, nothing promises that it will be.
+    """
+    if row.problem is Problem.DEPENDS and row.remark:
+        yield f"{DEPENDS}; {row.remark}"
+        return
+    if row.remark:
+        yield row.remark
+    if row.problem is Problem.RANKS:
+        yield RANKS[row.table.scale]
+    elif row.problem is Problem.DEPENDS and row.runs_as_a_whole:
+        yield f"{DEPENDS}: for the list without relevant documents, {WHOLE}"
+    elif row.problem is not None:
+        yield REASONS[row.problem]
 
 
 def _sizes(rows: Sequence[Answerability]) -> Iterator[str]:

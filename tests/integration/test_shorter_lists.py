@@ -169,7 +169,15 @@ def test_the_command_forecasts_and_names_what_cannot_be_asked(place: tuple[Run, 
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "listwise: asked once more" in text or "listwise (cpu): asked once more" in text
     assert "pipe" in text
-    assert "not asked: a search or a pipeline would have to run as a whole" in text
+    reason = "a search or a pipeline would have to run as a whole"
+    assert f"its scores depend on the list; not asked: {reason}." in text
+    assert "which `--ask` makes" not in text, "nothing that was not asked is promised"
+    unasked = command.bench("answerability", str(run.folder), cwd=run.folder, width=150)
+    text = " ".join(unasked.stdout.split())
+    assert f"its scores depend on the list: for the list without relevant documents, {reason}." in (
+        text
+    )
+    assert text.count("which `--ask` makes") == 1, "the listwise one alone"
 
 
 def test_queries_that_failed_are_said_and_another_system_is_not_used(tmp_path: Path) -> None:
