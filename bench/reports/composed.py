@@ -43,7 +43,7 @@ def document(
     for number, composition in enumerate(compositions):
         pipelines: Sequence[ComposedPipeline] = composition.pipelines
         if frontier:
-            pipelines = composition.front
+            pipelines = [pipeline for pipeline in composition.pipelines if pipeline.on_front]
         lines = list(sentences(composition, len(pipelines), limit))
         best = pipelines[:limit]
         lines += training_notes((MARKED, pipeline.seen) for pipeline in best)
@@ -165,10 +165,14 @@ def sentences(composition: Composition, count: int, limit: int | None) -> Iterat
     """Yield what to know of a composition."""
     if limit is not None and count > limit:
         yield f"The best {limit} of {count} are shown; --format csv or json has all of them."
-    yield (
-        "Quality is computed from stored scores, with the rules of a real run. Times (~) are "
-        "forecasts: the sum of stages that were timed one by one."
-    )
+    quality = "Quality is computed from stored scores, with the rules of a real run."
+    if any(pipeline.latency for pipeline in composition.pipelines):
+        yield (f"{quality} Times (~) are forecasts: the sum of stages that were timed one by one.")
+    else:
+        yield (
+            f"{quality} No time is known: on the front is what no other beats in quality, in the "
+            "documents that are scored per query (pairs) and in cost."
+        )
     bases = {pipeline.latency.basis for pipeline in composition.pipelines if pipeline.latency}
     if "proportional" in bases:
         yield (

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from bench.composition.chain import Chain
-from bench.composition.composed import ComposedPipeline, Composition, Limits, Tuning, front
+from bench.composition.composed import (
+    ComposedPipeline,
+    Composition,
+    Limits,
+    Tuning,
+    by_quality,
+    front,
+)
 from bench.composition.entries import entry_of
 from bench.composition.prices import RowPrice, price_of
 from bench.composition.rules import SkipRule
@@ -21,6 +29,7 @@ from bench.core.errors import BenchError
 from bench.latency.columns import Interval
 from bench.reports import composed as report
 from bench.reports.plots import composed as picture
+from bench.reports.renderers import render
 from bench.reports.renderers.screen import screen
 from bench.reports.renderers.terminal import show
 
@@ -129,6 +138,27 @@ def test_limits_let_pass_what_is_known_to_keep_to_them() -> None:
     assert not limits.fit(pipeline("unpriced", 0.5, 1.0, usd=None))
     assert not limits.fit(pipeline("dear", 0.5, 1.0, usd=2.0))
     assert str(limits) == "p95 ≤ 5 ms, $1 per 1,000 queries"
+
+
+def test_the_front_is_shown_best_first_and_says_what_it_is_of() -> None:
+    """Where nothing was timed, in the order of the table of all."""
+    members = [pipeline("good", 0.7, 5.0), pipeline("weak", 0.4, 9.0), pipeline("fast", 0.5, 1.0)]
+    marked = [replace(each, on_front=each.quality != 0.4) for each in by_quality(members)]
+    timed = Composition("d", "m", 80, tuple(marked))
+    names = {False: ["good:10", "fast:10", "weak:10"], True: ["good:10", "fast:10"]}
+    for frontier, own in names.items():
+        content = report.document([timed], frontier=frontier)
+        (data,) = content.data
+        assert [row["pipeline"] for row in data["pipelines"]] == own
+        lines = render(content, "csv").splitlines()[1:]
+        assert [line.split(",")[2] for line in lines] == own
+        buffer = io.StringIO()
+        show(content, screen(file=buffer, width=80))
+        assert re.findall(r"(\w+:10)", buffer.getvalue()) == own
+    assert "No time is known" not in " ".join(report.sentences(timed, 3, None))
+    untimed = replace(timed, pipelines=tuple(replace(each, latency=None) for each in marked))
+    said = " ".join(report.sentences(untimed, 3, None))
+    assert "No time is known: on the front is what no other beats in quality, in the docu" in said
 
 
 def test_a_picture_names_each_pipeline_at_its_own_point() -> None:
