@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,18 @@ def test_the_listwise_reranker_of_the_docs_keeps_the_contract() -> None:
     )
     assert scores.tolist() == [-1, -2, 0]
     assert failure.reason == "no query"
+
+
+def test_what_an_extra_brings_is_installed_by_the_page_that_needs_it() -> None:
+    """Also what `--estimate` needs, which sends nothing."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    # dev is for those who work on the project, and notebook for those who run its notebooks
+    extras = set(project["optional-dependencies"]) - {"dev", "notebook"}
+    assert {name for name in extras if f"rerank-bench[{name}]" not in text} == set()
+    for page, extra in (("judging", "api"), ("judging", "local"), ("rerankers", "api")):
+        own = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        assert f"rerank-bench[{extra}]" in own, page
 
 
 def test_commands_in_the_docs_exist() -> None:
