@@ -158,7 +158,7 @@ def test_a_planted_bad_cut_is_named_in_the_reports_words(run: Run) -> None:
     )
     words = (
         f"planted (cpu)**: {losses.in_top:,} of {losses.relevant:,} relevant documents are in the "
-        f"top 10; most are lost by **turned**, which cuts {turned.cut:,}"
+        f"top 10; of the rest, **turned** cuts {turned.cut:,}"
     )
     assert words in markdown(run)
     shown = io.StringIO()
@@ -166,11 +166,12 @@ def test_a_planted_bad_cut_is_named_in_the_reports_words(run: Run) -> None:
     assert words.replace("**", "") in " ".join(shown.getvalue().split())
     careful = losses_of(run, "careful")
     assert careful.stages[1].cut < turned.cut / 10
-    stages = [StageLosses(stage="bm25"), StageLosses(stage="last", ranked_below=1)]
+    stages = [StageLosses(stage="bm25"), StageLosses(stage="by score", ranked_below=1, cut=2)]
     row = next(row for row in run.rows if row.losses)
-    one = replace(row, losses=LossRecord(cutoff=10, relevant=3, in_top=2, stages=stages))
-    # a single loss is no "most"
-    assert "the rest is lost by last, which ranks below 1." in plain(sentence(one))
+    one = replace(row, losses=LossRecord(cutoff=10, relevant=5, in_top=2, stages=stages))
+    # whatever a stage is called
+    text = "2 of 5 relevant documents are in the top 10; of the rest, by score cuts 2, by score "
+    assert f"{text}ranks 1 below." in plain(sentence(one))
 
 
 def test_the_lost_documents_of_the_highest_grades_are_listed(run: Run) -> None:

@@ -139,23 +139,26 @@ def sentence(row: records.Row) -> Words:
     documents = counted(record.relevant, "relevant document")
     words: list[str | Strong] = [Strong(name_of(row.trial))]
     words.append(f": {record.in_top:,} of {documents} are in the top {record.cutoff}")
-    ways: list[tuple[int, StageLosses, str]] = []
+    losses: list[tuple[int, str, str]] = []
     for stage in record.stages:
-        ways += [(count, stage, way) for way, count in _ways(stage)]
-    ways.sort(key=lambda item: -item[0])
-    start = "most are" if len(ways) > 1 else "the rest is"
-    for number, (count, stage, way) in enumerate(ways):
-        separator = f"; {start} lost by " if number == 0 else ", then by "
-        words += [separator, Strong(stage.stage), f", which {way} {count:,}"]
+        losses += [(count, stage.stage, way) for way, count in _ways(stage)]
+    losses.sort(key=lambda loss: -loss[0])
+    separator = "; of the rest, "
+    for count, name, way in losses:
+        # no word before the name: a stage may be called "by score"
+        words += [separator, Strong(name), f" {way.format(f'{count:,}')}"]
+        separator = ", "
     return (*words, ".")
 
 
 def _ways(stage: StageLosses) -> list[tuple[str, int]]:
-    """Return how a stage lost documents, in words, and how many; those of which it lost some."""
+    """Return how a stage lost documents, in words with a place for the number, and how many; the
+    ways in which it lost some.
+    """
     ways = [
-        ("does not retrieve", stage.not_retrieved),
-        ("cuts", stage.cut),
-        ("ranks below", stage.ranked_below),
-        ("fails on", stage.failed),
+        ("does not retrieve {}", stage.not_retrieved),
+        ("cuts {}", stage.cut),
+        ("ranks {} below", stage.ranked_below),
+        ("fails on {}", stage.failed),
     ]
     return [(way, count) for way, count in ways if count]
