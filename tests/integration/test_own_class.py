@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,9 @@ class Forking:
         if not process:
             try:
                 os.write(says_so, b"!")
-                signal.pause()
+                # no signal.pause(): one that comes just before it would be waited for
+                while True:
+                    time.sleep(0.05)
             finally:
                 os._exit(0)
         os.read(ready, 1)
