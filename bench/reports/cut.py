@@ -17,6 +17,22 @@ from bench.reports.judges import Marked
 
 HERE = "the queries that chose it"
 ELSEWHERE = "other queries, cross-fitted"
+COLUMNS = (
+    Column("recall", "recall", better="higher", priority=0, interval="value", needed=True),
+    Column("precision", "precision", better="higher", priority=1, interval="value"),
+    Column("documents", "documents", "kept per query", priority=2, interval="comment"),
+    Column("of_documents", "of documents", "candidates per query", priority=2),
+    Column("empty", "none kept", "share of queries", priority=3, interval="comment"),
+    Column("tokens", "tokens", "of what is kept, per query", priority=5),
+    Column("of_tokens", "of tokens", "of all candidates, per query", priority=5),
+    Column(
+        "query_precision",
+        "query precision",
+        "mean over queries, 1 where nothing is kept",
+        priority=4,
+        interval="comment",
+    ),
+)
 READ = {
     "left-out": "they are kept or not like the others, and count in no recall and no precision",
     "not-relevant": "they count as not relevant",
@@ -56,22 +72,7 @@ def number(threshold: float) -> str:
 
 
 def _table(cut: Cut) -> Table:
-    columns = [
-        Column("recall", "recall", better="higher", priority=0, interval="value", needed=True),
-        Column("precision", "precision", better="higher", priority=1, interval="value"),
-        Column("documents", "documents", "kept per query", priority=2, interval="comment"),
-        Column("of_documents", "of", priority=2),
-        Column("empty", "none kept", "share of queries", priority=3, interval="comment"),
-        Column("tokens", "tokens", "of what is kept, per query", priority=5),
-        Column("of_tokens", "of", priority=5),
-        Column(
-            "query_precision",
-            "query precision",
-            "mean over queries, 1 where nothing is kept",
-            priority=4,
-            interval="comment",
-        ),
-    ]
+    columns = [*COLUMNS]
     if cut.goal == "precision":
         columns = [replace(columns[-1], priority=0, interval="value"), *columns[:-1]]
     rows = list(_sets(cut))

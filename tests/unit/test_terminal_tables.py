@@ -16,9 +16,19 @@ from bench.comparison.leaderboard import collect
 from bench.core.errors import first_line
 from bench.gate import check
 from bench.records.run import Run
-from bench.reports import budget, cells, comparison, leaderboard, verdict
+from bench.reports import (
+    answerability,
+    budget,
+    cells,
+    comparison,
+    cut,
+    leaderboard,
+    probed,
+    verdict,
+)
 from bench.reports.document import Column, Document, Row, Section, Table
 from bench.reports.renderers import terminal
+from bench.reports.renderers.columns import in_full
 from bench.reports.renderers.screen import screen
 from bench.reports.renderers.terminal import fitting, shortened
 from tests.support.made_reports import Made, made_report
@@ -68,12 +78,28 @@ def test_a_narrow_terminal_leaves_out_columns_whole_and_names_them(run: Run, com
     assert "…" not in narrow.partition("Moved most")[0]
 
 
-def test_a_title_of_several_columns_is_named_once() -> None:
+TABLES = {
+    "probe": probed.COLUMNS,
+    "calibrate --keep-recall": cut.COLUMNS,
+    "compare": comparison.COLUMNS,
+    "answerability": answerability.COLUMNS,
+}
+
+
+@pytest.mark.parametrize("command", TABLES)
+def test_no_two_columns_have_one_title(command: str) -> None:
+    """What is left out could not be told from what is there."""
+    shown = in_full(Table("row", TABLES[command], [], ""))
+    titles = [column.column.title for column in shown]
+    assert len(titles) == len(set(titles)), titles
+
+
+def test_intervals_of_several_columns_are_named_by_them() -> None:
     columns = [Column(key, key, interval="own", priority=0) for key in ("one", "two")]
     buffer = io.StringIO()
     section = Section("s", "", [Table("row", columns, [Row("a", {})], "")])
     terminal.show(Document("", [section]), screen(file=buffer, width=22))
-    assert "at 22 columns: 95 % left out" in " ".join(buffer.getvalue().split())
+    assert "at 22 columns: one 95 %, two 95 % left out" in " ".join(buffer.getvalue().split())
 
 
 def test_columns_are_kept_by_importance_and_shown_in_their_order() -> None:

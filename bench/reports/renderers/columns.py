@@ -36,11 +36,14 @@ class TextColumn:
 def in_full(table: Table) -> list[TextColumn]:
     """Return every column of a table."""
     columns = []
+    several = sum(column.interval == "own" for column in table.columns) > 1
     for column in table.columns:
         part: Part = "both" if column.interval == "value" else "value"
         columns.append(TextColumn(column, part))
         if column.interval == "own":
-            interval = replace(column, title=INTERVAL, priority=INTERVAL_PRIORITY)
+            # one title for two columns would not say which of them is left out
+            title = f"{column.title} {INTERVAL}" if several else INTERVAL
+            interval = replace(column, title=title, priority=INTERVAL_PRIORITY)
             columns.append(TextColumn(interval, "interval"))
     return columns
 

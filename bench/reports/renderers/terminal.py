@@ -209,8 +209,7 @@ def _grid(table: Table, console: Console) -> None:
         values = (Text(column.text(row)) for column in fitted)
         grid.add_row(_label(row, max(LEAST_NAME, room)), *values)
     console.print(grid)
-    titles = (column.column.title for column in columns if column not in fitted)
-    dropped = list(dict.fromkeys(titles))  # several intervals have one title
+    dropped = [column.column.title for column in columns if column not in fitted]
     if dropped:
         names, needed = ", ".join(dropped), EDGES + longest + sum(widths)
         text = f"at {console.width} columns: {names} left out; {needed} columns show all"
