@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -146,22 +147,45 @@ def test_an_unfinished_run_says_so_first_and_what_it_has_not_reached(tmp_path: P
     assert "pending: the run has not reached it" in page
 
 
+def over_first_stages(folder: Path, names: Mapping[str, Sequence[str]]) -> Run:
+    """Return a run of these rerankers by first stage."""
+    runs: list[Run] = []
+    for number, (first_stage, rerankers) in enumerate(names.items()):
+        values = {name: [0.3, 0.4 + 0.1 * number] for name in rerankers}
+        values = {"first-stage": [0.1, 0.2], **values}
+        runs.append(made_run(folder / first_stage, values, first_stage=first_stage))
+    target = runs[0].folder
+    info = json.loads((target / "run.json").read_text())
+    for other in runs[1:]:
+        info["trials"] += json.loads((other.folder / "run.json").read_text())["trials"]
+        for table in ("records", "per_query"):
+            shutil.copytree(other.folder / table, target / table, dirs_exist_ok=True)
+    (target / "run.json").write_text(json.dumps(info))
+    return Run(target)
+
+
+def test_a_pipeline_with_its_own_first_stage_empties_nobodys_mean(tmp_path: Path) -> None:
+    names = {"bm25": ["a", "b"], "dense": ["a", "b"], "own": ["pipeline-of-its-own"]}
+    run = over_first_stages(tmp_path, names)
+    page = reports.markdown(run)
+    assert "| a (cpu) | 0.3500 | 0.4000 | – | 0.3750 |" in page
+    assert "| pipeline-of-its-own (cpu) | – | – | 0.4500 | – |" in page
+    over = "The mean is over tiny, bm25, 5 candidates; tiny, dense, 5 candidates; it is blank"
+    assert over in page
+    assert "It leaves out where few rerankers are: tiny, own, 5 candidates." in page
+    rows = json.loads(str(exports.export(run, "json")))
+    means = {row["reranker"]: row["nDCG@10"] for row in rows if "mean" in row["dataset"]}
+    assert means == {"first-stage": pytest.approx(0.15), "a": 0.375, "b": 0.375}
+    buffer = io.StringIO()
+    reports.show(run, screen(file=buffer, width=66))
+    text = buffer.getvalue()
+    assert "pipeline-of-its-own (cpu) " not in text[: text.index("at 66 columns")]
+    told = "at 66 columns: tiny, own, and pipeline-of-its-own (cpu), which have nothing else, left"
+    assert told in " ".join(text.split())
+
+
 def test_columns_of_one_collection_are_told_apart_by_their_first_stages(tmp_path: Path) -> None:
-    one, two = (
-        made_run(
-            tmp_path / first_stage,
-            {"first-stage": [0.1, 0.2], name: [0.3, 0.4]},
-            first_stage=first_stage,
-        )
-        for first_stage, name in (("bm25", "a"), ("dense", "b"))
-    )
-    info = json.loads((one.folder / "run.json").read_text())
-    other = json.loads((two.folder / "run.json").read_text())
-    info["trials"] += other["trials"]
-    (one.folder / "run.json").write_text(json.dumps(info))
-    for path in (two.folder / "records").iterdir():
-        shutil.copy(path, one.folder / "records")
-    both = Run(one.folder)
+    both = over_first_stages(tmp_path, {"bm25": ["a"], "dense": ["b"]})
     for text in (printed(both), reports.markdown(both)):
         assert "All first stages, nDCG@10" in text
         assert "it is blank where one of them is missing" in " ".join(text.split())

@@ -205,15 +205,29 @@ def _grid(table: Table, console: Console) -> None:
     grid.add_column(Text(table.rows_title), no_wrap=True)
     for column in fitted:
         grid.add_column(Text(column.column.title), justify=column.column.align, no_wrap=True)
+    left_out = [column for column in columns if column not in fitted]
+    hidden = [row for row in table.rows if _is_empty(row, fitted) and not _is_empty(row, left_out)]
+    if len(hidden) == len(table.rows):
+        hidden = []
     for row in table.rows:
+        if row in hidden:
+            continue
         values = (Text(column.text(row)) for column in fitted)
         grid.add_row(_label(row, max(LEAST_NAME, room)), *values)
     console.print(grid)
-    dropped = [column.column.title for column in columns if column not in fitted]
-    if dropped:
-        names, needed = ", ".join(dropped), EDGES + longest + sum(widths)
+    if left_out:
+        names = ", ".join(column.column.title for column in left_out)
+        if hidden:
+            labels = ", ".join(one_line(row.label) for row in hidden)
+            names = f"{names}, and {labels}, which have nothing else,"
+        needed = EDGES + longest + sum(widths)
         text = f"at {console.width} columns: {names} left out; {needed} columns show all"
         _line(Text(text, "dim"), console)
+
+
+def _is_empty(row: Row, columns: Sequence[TextColumn]) -> bool:
+    """Return whether a row has nothing in these columns."""
+    return all(row.cell(column.column.key).type == "missing" for column in columns)
 
 
 def _width(column: TextColumn, table: Table) -> int:

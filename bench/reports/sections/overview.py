@@ -4,6 +4,7 @@ where no collection is missing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,8 +23,8 @@ MEAN, UNSEEN = "mean", "unseen"
 
 @dataclass(frozen=True)
 class Mean:
-    """A reranker over all groups of a run: its row in each, and the mean of the headline measure,
-    None where a group lacks it.
+    """A reranker over the groups of a run: its row in each, and the mean of the headline measure
+    over those of `averaged`, None where one of them lacks it.
     """
 
     rows: Mapping[int, records.Row]
@@ -52,7 +53,25 @@ def means(findings: Sequence[Finding]) -> list[Mean]:
         for row in finding.members:
             if finding.measure in row.quality or row.trial.kind == "reranker":
                 rows.setdefault(name_of(row.trial), {})[i] = row
-    return [_mean(by_group, findings) for by_group in rows.values()]
+    shared = averaged(findings)
+    return [_mean(by_group, findings, shared) for by_group in rows.values()]
+
+
+def averaged(findings: Sequence[Finding]) -> list[int]:
+    """Return the groups that a mean is over: those that most rerankers are of, where these are
+    several, else all. A pipeline with a first stage of its own is in a group of its own, and takes
+    nobody's mean away.
+    """
+    groups: dict[str, list[int]] = {}
+    for i, finding in enumerate(findings):
+        for row in finding.members:
+            if row.trial.kind == "reranker":
+                groups.setdefault(name_of(row.trial), []).append(i)
+    counts = Counter(tuple(own) for own in groups.values())
+    shared = max(counts, key=lambda own: (counts[own], len(own)), default=())
+    if len(shared) > 1:
+        return list(shared)
+    return list(range(len(findings)))
 
 
 def overview(view: View) -> Section | None:
@@ -63,6 +82,8 @@ def overview(view: View) -> Section | None:
     # a group that the run did not reach has no measure
     measures = dict.fromkeys(finding.measure for finding in view.findings if finding.measure)
     where = f"The mean is over {over(view)}; it is blank where one of them is missing."
+    if outside := _outside(view):
+        where = f"{where} {outside}"
     if text := _of_training(view):
         where = f"{where} {text}"
     blocks: list[Block] = [table, Paragraph((where,), quiet=True)]
@@ -73,9 +94,9 @@ def overview(view: View) -> Section | None:
 
 
 def unseen(view: View) -> list[int]:
-    """Return the groups whose collection no row is known to have been trained on."""
+    """Return the groups of the mean whose collection no row is known to have been trained on."""
     return [
-        i for i, finding in enumerate(view.findings) if not any(row.seen for row in finding.members)
+        i for i in averaged(view.findings) if not any(row.seen for row in view.findings[i].members)
     ]
 
 
@@ -84,7 +105,7 @@ def unseen_mean(mean: Mean, view: View) -> float | None:
     group lacks it, or where these are all or none of them.
     """
     groups = unseen(view)
-    if not 0 < len(groups) < len(view.findings) or not set(groups) <= set(mean.values):
+    if not _has_unseen(view) or not set(groups) <= set(mean.values):
         return None
     return sum(mean.values[i] for i in groups) / len(groups)
 
@@ -94,7 +115,7 @@ def _of_training(view: View) -> str:
     marked.
     """
     groups = unseen(view)
-    if len(groups) == len(view.findings):
+    if len(groups) == len(averaged(view.findings)):
         return ""
     texts = [f"{SEEN_MARK}: a model of the row was trained on the collection's family."]
     if groups:
@@ -128,7 +149,23 @@ def _what(view: View) -> str:
 
 def over(view: View) -> str:
     """Return over which groups a mean is taken."""
-    return "; ".join(view.title(group) for group in view.groups)
+    return "; ".join(view.title(view.findings[i].group) for i in averaged(view.findings))
+
+
+def _outside(view: View) -> str:
+    """Return which groups the mean is not over, and why; empty where it is over all."""
+    groups = averaged(view.findings)
+    others = [
+        view.title(finding.group) for i, finding in enumerate(view.findings) if i not in groups
+    ]
+    if not others:
+        return ""
+    return f"It leaves out where few rerankers are: {'; '.join(others)}."
+
+
+def _has_unseen(view: View) -> bool:
+    """Return whether the mean of the unseen is another one than that of all."""
+    return 0 < len(unseen(view)) < len(averaged(view.findings))
 
 
 def overview_table(view: View) -> Table | None:
@@ -142,8 +179,13 @@ def overview_table(view: View) -> Table | None:
         done = [row for row in finding.members if row.status == "done"]
         badges.append(significance(done, finding.measure))
     columns = [_column(i, finding, view) for i, finding in enumerate(findings)]
+    shared = averaged(findings)
+    columns = [
+        replace(column, priority=column.priority + (i not in shared))
+        for i, column in enumerate(columns)
+    ]
     columns.append(Column(MEAN, MEAN, f"mean over {over(view)}", better="higher", priority=0))
-    if 0 < len(unseen(view)) < len(findings):
+    if _has_unseen(view):
         meaning = "mean over the collections that no row is known to be trained on"
         columns.append(Column(UNSEEN, UNSEEN, meaning, better="higher", priority=0))
     rows = [_row(line, badges, view) for line in lines]
@@ -158,15 +200,17 @@ def _aside(row: records.Row) -> str:
     return "not in the verdict" if out_of_verdict(row) else ""
 
 
-def _mean(rows: Mapping[int, records.Row], findings: Sequence[Finding]) -> Mean:
+def _mean(
+    rows: Mapping[int, records.Row], findings: Sequence[Finding], shared: Sequence[int]
+) -> Mean:
     values = {}
     for i, row in rows.items():
         measure = findings[i].measure
         if measure in row.quality:
             values[i] = row.quality[measure].mean
-    if len(values) < len(findings):
+    if not set(shared) <= set(values):
         return Mean(rows, values, None)
-    return Mean(rows, values, sum(values.values()) / len(values))
+    return Mean(rows, values, sum(values[i] for i in shared) / len(shared))
 
 
 def _column(i: int, finding: Finding, view: View) -> Column:
