@@ -187,18 +187,11 @@ def serve(
 
 def announced(model: Hosted) -> Iterator[str]:
     """Yield what a server answers, by which names and at which paths, and why not at others."""
-    from bench.serving.server import CHAT_PATHS, PAGES, RERANK_PATHS, SEARCH_PATHS
+    from bench.serving.server import PAGES, RERANK_PATHS, posts_of
 
     if len(model.names) > 1:
         yield f"also called {', '.join(model.names[1:])}"
-    posts: list[str] = []
-    if model.searches:
-        posts += SEARCH_PATHS
-    if not model.why_not_documents:
-        posts += RERANK_PATHS
-    if model.talks:
-        posts += CHAT_PATHS
-    yield f"POST {', '.join(posts)}; GET {', '.join(PAGES)}; stop with Ctrl-C"
+    yield f"POST {', '.join(posts_of(model))}; GET {', '.join(PAGES)}; stop with Ctrl-C"
     if model.why_not_documents:
         yield f"no POST {RERANK_PATHS[0]}: {model.why_not_documents}"
 

@@ -32,9 +32,23 @@ def refused(differences: Differences, across: Sequence[str]) -> list[str]:
 
 def sentence(differences: Differences) -> str:
     """Return the differences in a sentence."""
-    return ", ".join(
-        f"{name} ({_short(was)} → {_short(now)})" for name, (was, now) in differences.items()
-    )
+    return ", ".join(f"{name} ({_change(*values)})" for name, values in differences.items())
+
+
+def _change(was: Any, now: Any) -> str:
+    """Return both values, and of two lists what one alone has."""
+    if not isinstance(was, list | tuple) or not isinstance(now, list | tuple):
+        return f"{_short(was)} → {_short(now)}"
+    gone = [value for value in was if value not in now]
+    added = [value for value in now if value not in was]
+    if not gone and not added:
+        return "in another order"
+    texts = []
+    if added:
+        texts.append(f"with {_short(added)}")
+    if gone:
+        texts.append(f"without {_short(gone)}")
+    return ", ".join(texts)
 
 
 def _within(name: str, across: Iterable[str]) -> bool:
@@ -45,6 +59,10 @@ def _short(value: Any) -> str:
     if value is None:
         return "none"
     text = str(value)
+    if isinstance(value, Mapping):
+        text = ", ".join(f"{name}: {_short(own)}" for name, own in value.items())
+    elif isinstance(value, list | tuple):
+        text = ", ".join(_short(own) for own in value)
     if len(text) > 40:
         return f"{text[:37]}..."
     return text

@@ -28,11 +28,14 @@ from bench.reports.document import (
     Words,
 )
 from bench.reports.names import at_odds, device_of, name_of, title_of
+from bench.reports.renderers.terminal import shortened
 from bench.reports.training_notes import notes_of_pairs
 
 SHOWN = moved.SHOWN
 SHOWN_IN_TERMINAL = 3
 MOVED_AS_DATA = 10
+NAME = 24
+"""Characters of a row's name before each of its top documents."""
 EXPLANATION = (
     "Δ is the paired mean difference with its 95 % bootstrap interval, p its two-sided permutation "
     "test, Holm the same corrected for all rows, t-test the p of a paired t-test, d the mean over "
@@ -59,7 +62,12 @@ def document(comparisons: Sequence[Comparison], queries: int = moved.SHOWN) -> D
     lines = [*left_out(comparisons), *_measures(comparisons), *trained, *_odd(comparisons)]
     notes = Bullets([(line,) for line in lines])
     tables = Section("comparison", "Comparison", [*_tables(comparisons), notes], titled=False)
-    moves = [_moved(name, moves) for name, moves in moves_of(comparisons, queries)]
+    moves = [
+        _moved(name, moves, _sides(comparison))
+        for comparison, (name, moves) in zip(
+            _with_moves(comparisons), moves_of(comparisons, queries), strict=True
+        )
+    ]
     explanation = [Paragraph((EXPLANATION,), quiet=True)]
     reading = Section("reading", "How to read this", explanation, folded=True, wide=True)
     sections = [tables, reading]
@@ -159,10 +167,28 @@ def moves_of(
     """Return, per comparison of a reranker, its row's name and the `n` queries that moved most."""
     several, names_run = _several(comparisons), not _is_of_two_runs(comparisons)
     reader = Moves()
-    rerankers = [pair for pair in comparisons if pair.new.trial.kind == "reranker"]
     return [
-        (label(pair, several, names_run), reader.of(pair, n)) for pair in rerankers or comparisons
+        (label(pair, several, names_run), reader.of(pair, n)) for pair in _with_moves(comparisons)
     ]
+
+
+def _with_moves(comparisons: Sequence[Comparison]) -> Sequence[Comparison]:
+    """Return the comparisons of rerankers, all where there is none."""
+    rerankers = [pair for pair in comparisons if pair.new.trial.kind == "reranker"]
+    return rerankers or comparisons
+
+
+def _sides(comparison: Comparison) -> tuple[str, str]:
+    """Return what the baseline's ranking and the new one are called: their rows, and of one row in
+    two runs before and after.
+    """
+    new, baseline = comparison.new.trial, comparison.baseline.trial
+    if new.reranker == baseline.reranker and comparison.new.run is not comparison.baseline.run:
+        return "before", "after"
+    names = name_of(baseline), name_of(new)
+    if names[0] == names[1]:
+        names = baseline.id, new.id
+    return shortened(names[0], NAME), shortened(names[1], NAME)
 
 
 def label(comparison: Comparison, several: bool, names_run: bool = True) -> str:
@@ -287,13 +313,15 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _moved(name: str, moves: Sequence[Move]) -> Fold:
-    """Return one comparison's moves, folded, so that a merge-request comment stays short."""
+def _moved(name: str, moves: Sequence[Move], sides: tuple[str, str]) -> Fold:
+    """Return one comparison's moves, folded, so that a merge-request comment stays short. `sides`
+    are what the baseline's ranking and the new one are called.
+    """
     blocks: list[Block] = []
     for move in moves:
         blocks.append(Paragraph((Strong(move.label), f" {numbers.change(move.delta)}")))
         lines: list[Words] = []
-        for side, documents in (("before", move.before), ("after", move.after)):
+        for side, documents in zip(sides, (move.before, move.after), strict=True):
             lines += [(f"  {side} {i}. {document}",) for i, document in enumerate(documents, 1)]
         if lines:
             blocks.append(Bullets(lines, one_line=True))

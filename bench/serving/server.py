@@ -55,6 +55,18 @@ RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/reranking", "/v1/rerank
 POSTS = (*RERANK_PATHS, *SEARCH_PATHS, *CHAT_PATHS)
 
 
+def posts_of(hosted: Hosted) -> list[str]:
+    """Return the paths at which a model answers."""
+    posts: list[str] = []
+    if hosted.searches:
+        posts += SEARCH_PATHS
+    if not hosted.why_not_documents:
+        posts += RERANK_PATHS
+    if hosted.talks:
+        posts += CHAT_PATHS
+    return posts
+
+
 class RerankServer:
     """Holds its port from the start, answers from `start()` on; until then connections wait.
 
@@ -230,7 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path in POSTS:
             raise Problem(405, f"{path} is answered by POST")
         if path not in PAGES:
-            raise Problem(404, f"there is GET {', '.join(PAGES)}, and POST {', '.join(POSTS)}")
+            posts = ", ".join(posts_of(self.server.hosted))
+            raise Problem(404, f"there is GET {', '.join(PAGES)}, and POST {posts}")
         self._send(200, PAGES[path](self.server.hosted))
 
     def _post(self) -> None:
@@ -252,7 +265,7 @@ class _Handler(BaseHTTPRequestHandler):
             hits, tokens = hosted.search(search, self._is_gone)
             return written(hits, tokens, search.model or hosted.names[0]), tokens
         if path not in RERANK_PATHS:
-            raise Problem(404, f"POST goes to {', '.join(POSTS)}")
+            raise Problem(404, f"POST goes to {', '.join(posts_of(hosted))}")
         shape = shape_of(body)
         question = shape.read(body, hosted.limits)
         scores, tokens = hosted.scores(question, self._is_gone)

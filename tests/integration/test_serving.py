@@ -230,7 +230,10 @@ def test_what_cannot_be_answered_is_told_in_one_line_of_json(
     got, told, _ = ask(served.url, path, body)
     assert (got, told["error"]["code"]) == (status, status)
     assert message in told["error"]["message"]
+    assert "/chat" not in told["error"]["message"], "it writes no text"
     assert ask(served.url, "/health", method="GET")[:2] == (200, {"status": "ok"})
+    got, told, _ = ask(served.url, "/none", method="GET")
+    assert (got, told["error"]["message"].endswith("/v1/reranking")) == (404, True)
 
 
 def test_a_body_is_limited_and_its_length_must_be_told(served: server.RerankServer) -> None:

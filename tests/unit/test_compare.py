@@ -23,6 +23,7 @@ from scipy import stats as scipy_stats
 
 import bench
 from bench.cli.main import cli
+from bench.comparison.across import sentence
 from bench.comparison.pairs import Comparison, compare
 from bench.core.errors import BenchError, IncomparableError, RecordError
 from bench.quality import statistics
@@ -308,7 +309,44 @@ def test_moved_queries_stand_with_their_words_and_top_documents(
     told = console.export_text()
     assert f"{move.query_id}, {move.text}" in told
     assert max(map(len, told.splitlines())) <= 80
-    assert f"1. {move.after[0].doc_id} " in render(report.document(comparisons), "markdown")
+    page = render(report.document(comparisons), "markdown")
+    assert f"first-stage 1. {move.before[0].doc_id} " in page
+    assert f"fake (cpu) 1. {move.after[0].doc_id} " in page
+
+
+def test_what_is_before_and_after_is_named_by_its_row_or_its_run(tmp_path: Path) -> None:
+    """Against another row nothing was before."""
+    ranked = {"q0": [("d2", 2.0), ("d1", 1.0)]}
+    rankings = {"a": ranked, "b": ranked, "b" * 60: ranked}
+    values = {"a": BASE, "b": BETTER, "b" * 60: OTHER}
+    old, new = (made_run(tmp_path, values, rankings=rankings, name=name) for name in ("old", "new"))
+    page = render(report.document(compare([old], "a")), "markdown")
+    assert "  b (cpu) 1. d2" in page
+    assert "  a (cpu) 2. d1" in page
+    assert f"  {'b' * 12}…{'b' * 5} (cpu) 1. d2" in page
+    assert "before" not in page
+    page = render(report.document(compare([old, new])), "markdown")
+    assert "before" not in page, "nothing moved"
+    page = render(report.document(compare([old, new], "a")), "markdown")
+    assert "  before 1. d2" not in page
+    changed = made_run(tmp_path, {"a": BETTER}, rankings={"a": ranked}, name="changed")
+    page = render(report.document(compare([old, changed])), "markdown")
+    assert "before 1. d2" in page
+    assert "after 2. d1" in page
+
+
+def test_a_field_that_differs_is_said_in_plain_words() -> None:
+    """No Python of lists and dictionaries, and of a list what was added or left out."""
+    fields = {
+        "measures": (["a", "b"], ["b", "c", "d"]),
+        "more": (["a"], ["a", "b"]),
+        "order": (["a", "b"], ["b", "a"]),
+        "options": (None, {"k": [1, 2], "of": {"x": None}}),
+    }
+    assert sentence(fields) == (
+        "measures (with c, d, without a), more (with b), order (in another order), "
+        "options (none → k: 1, 2, of: x: none)"
+    )
 
 
 def test_a_run_that_keeps_no_texts_shows_ids_and_grades(tmp_path: Path) -> None:

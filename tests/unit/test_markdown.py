@@ -185,6 +185,15 @@ def test_ties_with_the_best_are_named_timed_or_not(tmp_path: Path) -> None:
     assert "No other reranker ties with the best." in text
 
 
+def test_a_percentile_of_too_few_queries_says_that_it_is_withheld(tmp_path: Path) -> None:
+    values = {"first-stage": [0.4] * 24, "a": [0.5] * 24}
+    run = made_run(tmp_path, values, milliseconds={"a": [4.0] * 24})
+    view = View(run)
+    [first, row] = table(view, next(iter(view.groups)), "").rows
+    assert (first.cell("p95 ms").text, row.cell("p95 ms").text) == ("–", "withheld")
+    assert "| withheld |" in reports.markdown(run)
+
+
 def test_the_room_that_is_left_names_whose_it_is(tmp_path: Path) -> None:
     first = [0.4, 0.4, 0.4, 0.5] * 6
     values = {"first-stage": first, "a": [0.3, 0.5, 0.5, 0.5] * 6, "bad": [0.1, 0.2, 0.1, 0.2] * 6}

@@ -138,7 +138,9 @@ def latency_cells(row: records.Row) -> dict[str, Cell]:
     if single:
         _, low, high = single.of(P50)
         by_column[P50_TITLE] = cells.duration(single.p50_ms, low, high, hosted=hosted)
-        by_column[P95_TITLE] = cells.duration(single.p95_ms, hosted=hosted, reason=WITHHELD)
+        by_column[P95_TITLE] = cells.duration(single.p95_ms, hosted=hosted)
+        if single.p95_ms is None:
+            by_column[P95_TITLE] = cells.missing(WITHHELD, "withheld")
         by_column[PER_PAIR] = cells.duration(single.per_pair_ms, hosted=hosted)
     return by_column
 
