@@ -10,7 +10,7 @@ from dataclasses import asdict
 from bench.calibration.errors import Bins
 from bench.calibration.file import ErrorInterval, Errors
 from bench.core import wording
-from bench.core.counting import counted
+from bench.core.counting import counted, percent
 from bench.meaning.calibrate import NO_MAP, RANKS, Assessed, Reading, RowCalibration
 from bench.records.rows import GroupKey, group_of, longest_of
 from bench.reports import cells, numbers
@@ -250,6 +250,7 @@ def sentences(rows: Sequence[RowCalibration]) -> Iterator[str]:
         )
     yield from training_notes((row.table.name, row.table.row.seen) for row in rows)
     for row in rows:
+        yield from _few_judged(row)
         for text in wording.sentences(row.notes):
             yield f"{row.table.name}: {text}."
         if row.table.are_ranks:
@@ -259,6 +260,20 @@ def sentences(rows: Sequence[RowCalibration]) -> Iterator[str]:
         yield f"No candidate is judged of {', '.join(unlabelled)}: nothing says what a score means."
     for problem, names in _problems(rows).items():
         yield f"No map of {', '.join(names)}: {problem}."
+
+
+def _few_judged(row: RowCalibration) -> Iterator[str]:
+    """Yield what maps are of where most documents are left out, since nobody judged them."""
+    reading = row.readings[0]
+    documents = reading.pairs + row.unjudged
+    if reading.unjudged != "left-out" or reading.best is None or 2 * reading.pairs >= documents:
+        return
+    yield (
+        f"{row.table.name}: {row.unjudged:,} of {documents:,} documents have no judgment, and no "
+        f"part in its maps. Of those that have one {percent(reading.relevant / reading.pairs)} are "
+        f"relevant, of all at least {percent(reading.relevant / documents)}: a map gives too high "
+        "a probability to documents such as nobody judged, as far as these are not relevant."
+    )
 
 
 def _problems(rows: Sequence[RowCalibration]) -> dict[str, list[str]]:

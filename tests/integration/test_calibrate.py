@@ -31,6 +31,7 @@ from bench.ranking.score_maps import digests_of, used_map
 from bench.records.run import Run
 from bench.records.tables import QUERY_FIELDS, path_of, write_rows
 from bench.reports.calibrated import document
+from bench.reports.calibrated import sentences as remarks
 from bench.reports.cut import sentences
 from bench.reports.document import Bullets, Table
 from bench.reports.renderers import render
@@ -181,6 +182,24 @@ def test_unjudged_documents_are_left_out_and_the_other_reading_is_next_to_it(
     assert (left_out.pairs, not_relevant.pairs) == (QUERIES * SIZE * 4 // 5, QUERIES * SIZE)
     assert left_out.relevant == not_relevant.relevant
     assert value(row, "as they are", "ece_mass", 1) > value(row, "as they are", "ece_mass")
+
+
+def test_maps_of_few_judged_documents_say_so(
+    rows: dict[str, RowCalibration], tmp_path: Path
+) -> None:
+    """A document that nobody judged gets the probability of judged ones."""
+    assert "no part in its maps" not in " ".join(remarks(list(rows.values())))
+    lists = {
+        f"q{number}": [(f"d{place}", 5 - place**0.5 + number / 9) for place in range(5)]
+        for number in range(20)
+    }
+    judgments = [(query, name, int(name == "d0") * 2) for query in lists for name in ("d0", "d1")]
+    facts = {"min_relevance": 2, "relevant_only": False}
+    few = scored_run(tmp_path, {"few": lists}, judgments, facts=facts)
+    (row,) = [row for row in calibrate(few) if row.table.row.trial.reranker == "few"]
+    (text,) = [text for text in remarks([row]) if "no part in its maps" in text]
+    assert text.startswith("few (cpu): 60 of 100 documents have no judgment, and no part in its m")
+    assert "Of those that have one 50 % are relevant, of all at least 20 %: a map gives" in text
 
 
 def test_ranks_are_marked_among_all_and_refused_alone(
