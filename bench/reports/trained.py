@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from bench.comparison.learning_curves import learning_curves
 from bench.core.counting import counted
 from bench.quality.statistics import Difference
+from bench.records.run import Run
 from bench.reports import cells, numbers
 from bench.reports.document import (
     Block,
@@ -23,8 +24,9 @@ from bench.reports.document import (
     Table,
 )
 from bench.reports.sections.learning_curves import sentence
-from bench.training.comparison import TRAINED, Gain
+from bench.training.comparison import TRAINED, UNTUNED, Gain
 from bench.training.lists import DataFacts
+from bench.training.recipe import Recipe
 from bench.training.train import Foreseen, Trained
 
 LEFT_OUT = {
@@ -130,8 +132,24 @@ def sentences(trained: Trained) -> Iterator[str]:
             f"{numbers.quality(fitted.best.ndcg)}."
         )
     if trained.gain is not None:
+        yield from _fresh_head(trained.recipe, trained.gain.run)
         for curve in learning_curves(trained.gain.run):
             yield sentence(curve)
+
+
+def _fresh_head(recipe: Recipe, run: Run) -> Iterator[str]:
+    """Yield what begins with the weights of a bi-encoder where a cross-encoder does, and how it
+    would begin as that bi-encoder.
+    """
+    if recipe.kind != "cross-encoder" or recipe.head == "cosine":
+        return
+    bases = [record for record in run.records.values() if record.trial.reranker == UNTUNED]
+    if any(record.description["backend"] == "bi-encoder" for record in bases):
+        yield (
+            f"{recipe.base} has no head for pairs: {TRAINED} began with one of random weights, and "
+            f"{UNTUNED} is the bi-encoder of the same weights. `head: cosine` with `lora: {{rank: "
+            "8, merge: false}` begins as that bi-encoder does."
+        )
 
 
 def of_data(facts: DataFacts) -> Iterator[str]:

@@ -165,6 +165,19 @@ def test_a_base_that_was_not_measured_is_no_reason_to_compare_with_something_els
         gain_of(run, "bm25")
 
 
+def test_a_head_that_nobody_trained_is_named_with_what_begins_as_the_bi_encoder(
+    place: Path, trained: tuple[str, str]
+) -> None:
+    hint = "has no head for pairs: trained began with one of random weights"
+    assert hint not in " ".join(trained[0].split())
+    write(place, "fresh.yaml", {**RECIPE, "name": "fresh", "base": "tiny:bert-bi-encoder"})
+    ended = command("train", "fresh.yaml", "--quiet", cwd=place)
+    assert ended.returncode == 0, ended.stderr
+    text = " ".join(ended.stdout.split())
+    assert f"tiny:bert-bi-encoder {hint}" in text
+    assert "`head: cosine` with `lora: {rank: 8, merge: false}` begins as that" in text
+
+
 def test_fractions_are_rows_of_the_comparison_and_nothing_is_trained_twice(place: Path) -> None:
     write(place, "curve.yaml", {**RECIPE, "name": "curve", "fractions": [0.5, 1]})
     observer = Labels()
