@@ -142,6 +142,7 @@ class Composing:
 
     def _pipelines(self, usable: Sequence[tuple[Chain, PerMeasure]]) -> Iterator[ComposedPipeline]:
         forecasts = self.forecasts.of([chain for chain, _ in usable])
+        firsts = {chain.first: self.dataset.begins(chain.first) for chain, _ in usable}
         for (chain, values), forecast in zip(usable, forecasts, strict=True):
             yield ComposedPipeline(
                 chain,
@@ -150,7 +151,7 @@ class Composing:
                 forecast,
                 price_of(chain, self.prices, self.dataset.measuring.shares),
                 pairs_of(chain),
-                timed=self.own.get(replace(chain, first=self.dataset.begins(chain.first))),
+                timed=self.own.get(replace(chain, first=firsts[chain.first])),
                 seen=families_seen(self.dataset, chain),
             )
 
