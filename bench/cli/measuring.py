@@ -49,10 +49,10 @@ def noise_(
     """Measure the noise floor of this machine: one reranker against itself, as two rerankers of a
     run are measured.
 
-    The result is kept with the machine, and shown in the reports of later runs on it. Measure while
-    nothing else runs.
+    The result is kept with the machine, and shown in the reports of later runs on it, unless it is
+    of fewer than 20 queries or the machine was disturbed. Measure while nothing else runs.
     """
-    from bench.machine.noise_floor import remember
+    from bench.machine.noise_floor import recall, remember
     from bench.runner import noise as measuring
     from bench.suite.suite import load
 
@@ -60,11 +60,12 @@ def noise_(
     sizes = {"processes": processes, "queries": queries, "rounds": rounds}
     result = measuring.measure(load(suite), reranker, device=device, observer=observer, **sizes)
     noise = result.noise
-    path = remember(noise, result.environment)
+    path = None if noise.doubt else remember(noise, result.environment)
     if form == "json":
         more = {
             "floor": noise.floor,
-            "kept": str(path),
+            "kept": str(path) if path else None,
+            "not_kept": noise.doubt,
             "disturbances": sentences(noise.disturbances),
         }
         click.echo(json.dumps({**noise.model_dump(mode="json"), **more}, indent=1))
@@ -78,10 +79,18 @@ def noise_(
     click.echo(
         f"A/A ratio     {noise.ratio:.4f}  95 % interval [{noise.low:.4f}, {noise.high:.4f}]"
     )
+    for text in sentences(noise.disturbances):
+        click.echo(f"disturbed     {text}: measure again when it is quiet")
+    if path is None:
+        before = recall(result.environment)
+        earlier = (
+            f"the {percent(before.floor, 1)} of {before.measured_at[:10]}" if before else "none"
+        )
+        click.echo(f"this time     {percent(noise.floor, 1)}")
+        click.echo(f"not kept      it is {noise.doubt}; reports of later runs show {earlier}")
+        return
     click.echo(
         f"noise floor   {percent(noise.floor, 1)}: a smaller difference in latency says nothing on "
         "this machine"
     )
-    for text in sentences(noise.disturbances):
-        click.echo(f"disturbed     {text}: measure again when it is quiet")
     click.echo(f"kept in       {path}; reports of later runs on this machine show it")

@@ -6,6 +6,7 @@ _PLURALS = {
     "query": "queries",
     "labelled query": "labelled queries",
     "judged query": "judged queries",
+    "distinct query": "distinct queries",
     "process": "processes",
 }
 

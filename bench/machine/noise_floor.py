@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from bench.core.atomic import write_atomically
 from bench.core.cache_dir import cache_dir
+from bench.core.counting import counted
 from bench.core.digest import digest_of
 from bench.core.json_file import read_json
 from bench.core.note import Code, Note, StoredNote, note
@@ -23,6 +24,12 @@ from bench.machine.fingerprint import HARDWARE_FIELDS
 FIELDS = (*HARDWARE_FIELDS, "threads")
 """What a noise floor belongs to. Library versions are left out: the machine stays as noisy as it
 was.
+"""
+
+
+LEAST_QUERIES = 20
+"""Distinct queries below which a measurement is no floor of a machine: few ratios of times say more
+about these queries than about it.
 """
 
 
@@ -53,6 +60,17 @@ class Noise(Options):
         """
         return max(abs(value - 1) for value in (self.low, self.high, *self.processes))
 
+    @property
+    def doubt(self) -> str:
+        """Return why it is not kept as the machine's floor; empty where it is one."""
+        reasons = []
+        if self.queries < LEAST_QUERIES:
+            few = counted(self.queries, "distinct query")
+            reasons.append(f"of {few}, and a floor needs {LEAST_QUERIES}")
+        if self.disturbances:
+            reasons.append("of a disturbed machine")
+        return ", ".join(reasons)
+
     def note(self) -> Note:
         """Return what a report says of it."""
         return note(
@@ -82,14 +100,15 @@ def remember(noise: Noise, environment: Machine) -> Path:
 
 
 def recall(environment: Machine) -> Noise | None:
-    """Return what was measured on this very machine; None where nothing was, or where the file
-    cannot be read.
+    """Return what was measured on this very machine; None where nothing was, where the file cannot
+    be read, and where an earlier version kept what is in doubt.
     """
     try:
         content = read_json(_file_of(environment))
-        return Noise.model_validate(content["noise"])
+        noise = Noise.model_validate(content["noise"])
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return None
+    return None if noise.doubt else noise
 
 
 def with_noise_floor(facts: Mapping[str, Any], environment: Machine) -> dict[str, object]:

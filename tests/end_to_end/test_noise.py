@@ -19,6 +19,7 @@ from bench import reports
 from bench.cli.main import cli
 from bench.contract.request import CandidateList
 from bench.core.errors import BenchError
+from bench.core.note import Code, note
 from bench.core.wording import worded
 from bench.machine import fingerprint, noise_floor
 from bench.machine.noise_floor import Noise, recall, remember
@@ -144,7 +145,29 @@ def test_facts_without_a_known_floor_stay_as_they_are() -> None:
     }
 
 
-def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: Path) -> None:
+def test_what_is_in_doubt_is_no_floor_of_the_machine(
+    suite_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it take the place of one, and one that an earlier version kept is not shown."""
+    here = fingerprint.fingerprint("cpu")
+    busy = made(disturbances=[note(Code.FOREIGN_CPU, 0.4)])
+    remember(made(queries=3), here)
+    assert recall(here) is None
+    remember(made(), here)
+    for noise, reason in ((made(queries=3), "of 3 distinct queries"), (busy, "of a disturbed")):
+        measured = measuring.Measured(noise, here)
+        monkeypatch.setattr(measuring, "measure", lambda *_, measured=measured, **__: measured)
+        words = ["noise", "--suite", str(suite_file), "--quiet"]
+        shown = CliRunner().invoke(cli, words, catch_exceptions=False)
+        assert f"not kept      it is {reason}" in shown.output
+        assert "reports of later runs show the 1.1 % of 2026-11-24" in shown.output
+        assert recall(here) == made()
+    assert "measure again when it is quiet" in shown.output
+
+
+def test_the_command_keeps_what_later_reports_show(
+    suite_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = [
         "noise",
         "--suite",
@@ -158,16 +181,19 @@ def test_the_command_keeps_what_later_reports_show(suite_file: Path, tmp_path: P
     shown = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert shown.exit_code == 0
     assert "A/A ratio" in shown.output
+    assert "not kept      it is of 4 distinct queries, and a floor needs 20" in shown.output
+    assert "noise floor" not in shown.output
     plain = json.loads(
         CliRunner().invoke(cli, [*arguments, "--format", "json"], catch_exceptions=False).output
     )
     assert plain["floor"] >= abs(plain["ratio"] - 1)
-    kept = Path(plain["kept"])
-    data = json.loads(kept.read_text())
-    # the measuring process had no torch, this one may have: make it the same machine
-    kept.unlink()
-    data["noise"]["processes"] = [1.0123]
-    remember(Noise.model_validate(data["noise"]), fingerprint.fingerprint("cpu"))
+    assert plain["kept"] is None
+    here = fingerprint.fingerprint("cpu")
+    measured = measuring.Measured(made(processes=[1.0123]), here)
+    monkeypatch.setattr(measuring, "measure", lambda *_, **__: measured)
+    shown = CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert "noise floor   1.2 %: a smaller difference" in shown.output
+    assert recall(here) == measured.noise
     run = bench.run(str(suite_file), out=tmp_path / "results")
     facts = {
         record.trial.reranker: record.latency for record in run.records.values() if record.latency
