@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 from weakref import ref
 
@@ -17,6 +19,8 @@ _HOLDERS: dict[str, Callable[[], object]] = {}
 """Name -> a function that returns the object: weak where that can be, so that a model is freed when
 its owner lets it go.
 """
+_LOCK = RLock()
+"""Held while names are looked up: two threads may have another object each under one name."""
 
 
 def name_among(part: Any, objects: Mapping[str, object]) -> str:
@@ -35,10 +39,15 @@ def name_among(part: Any, objects: Mapping[str, object]) -> str:
     return name
 
 
-def hand_over(objects: Mapping[str, object]) -> None:
-    """Have these names lead to these objects, until others take them."""
-    for name, part in objects.items():
-        _HOLDERS[name] = _holder(part)
+@contextmanager
+def handed_over(objects: Mapping[str, object]) -> Iterator[None]:
+    """Have these names lead to these objects: in the block whatever other threads hand over, and
+    after it until others take the names.
+    """
+    with _LOCK:
+        for name, part in objects.items():
+            _HOLDERS[name] = _holder(part)
+        yield
 
 
 def is_handed(name: str) -> bool:

@@ -5,15 +5,20 @@ folder.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 
 from bench.core.digest import file_digest
+from bench.core.errors import SuiteError
 
 _INSTALLED = {"site-packages", "dist-packages"}
+_IMPORTED: dict[str, tuple[ModuleSpec, str]] = {}
+"""File -> the spec by which it was imported, which a reload replaces, and its digest then."""
 
 
 def module_files(module: str) -> list[Path]:
@@ -48,6 +53,29 @@ def module_files(module: str) -> list[Path]:
         for file in own:
             names += _imported(file, others)
     return list(files)
+
+
+def refuse_changed(files: Sequence[Path]) -> None:
+    """Raise SuiteError where this process runs an earlier text of one of these files than the file
+    has now: since the last call of this, it was written to and not imported again.
+    """
+    specs: dict[str | None, ModuleSpec] = {}
+    for module in list(sys.modules.values()):
+        spec = getattr(module, "__spec__", None)
+        if isinstance(spec, ModuleSpec):
+            specs[spec.origin] = spec
+    for file in files:
+        spec = specs.get(str(file))
+        if spec is None:
+            continue
+        digest = file_digest(file)
+        known_spec, known = _IMPORTED.get(str(file), (None, ""))
+        if known_spec is spec and known != digest:
+            raise SuiteError(
+                f"{file.name} has changed since this process imported it, and would run as it was: "
+                f"start Python anew, or call importlib.reload on {spec.name}"
+            )
+        _IMPORTED[str(file)] = (spec, digest)
 
 
 def _origin(name: str) -> Path | None:

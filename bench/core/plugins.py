@@ -8,6 +8,7 @@ the lazy registry of lm-evaluation-harness.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.machinery import PathFinder
@@ -25,7 +26,7 @@ OURS = "bench."
 SCHEMES = ("packaged", "tiny")
 """How models begin that come with this project: the option `model` of a backend takes them."""
 _FOLDERS: list[str] = []
-"""Where suites lie that were read in this process."""
+"""Where suites lie that were read in this process, that of the latest first."""
 
 
 def is_ours(kind: type) -> bool:
@@ -65,15 +66,14 @@ def resolve(name: str, table: Mapping[str, str], kind: str) -> Any:
             f"{kind} '{name}': '{module_name}' is not the name of a module; a class is named as "
             "in my_package.module:Class"
         )
-    module = sys.modules.get(module_name)
-    if module is None or name not in table:
-        try:
-            with outsiders_code():
-                module = _imported(kind, name, module_name, is_ours=name in table)
-        except OutsiderError as error:
-            raise SuiteError(
-                f"{kind} '{name}': module '{module_name}' cannot be imported: {error}"
-            ) from error.cause
+    try:
+        with outsiders_code():
+            # also of what is in sys.modules: another thread may be importing it
+            module = _imported(kind, name, module_name, is_ours=name in table)
+    except OutsiderError as error:
+        raise SuiteError(
+            f"{kind} '{name}': module '{module_name}' cannot be imported: {error}"
+        ) from error.cause
     try:
         return getattr(module, attribute)
     except AttributeError as error:
@@ -111,8 +111,10 @@ def _imported(kind: str, name: str, module_name: str, *, is_ours: bool) -> Modul
 
 def look_in(folder: Path) -> None:
     """Have outsiders' modules looked for in a folder too: that of the suite that names them."""
-    if (place := str(folder.resolve())) not in _FOLDERS:
-        _FOLDERS.append(place)
+    place = str(folder.resolve())
+    if place in _FOLDERS:
+        _FOLDERS.remove(place)
+    _FOLDERS.insert(0, place)
 
 
 def _import_outsider(name: str) -> ModuleType:
@@ -126,7 +128,31 @@ def _import_outsider(name: str) -> ModuleType:
     top = name.partition(".")[0]
     if top not in sys.modules:
         import_from(folders, top)
-    return importlib.import_module(name)
+    module = importlib.import_module(name)
+    _refuse_other(module, folders)
+    return module
+
+
+def _refuse_other(module: ModuleType, folders: Sequence[str]) -> None:
+    """Raise SuiteError where a module is not the one that the first of these folders has of its
+    name: another suite's, which this process has imported before.
+    """
+    places: Sequence[str] | None = folders
+    own: str | None = None
+    steps = module.__name__.split(".")
+    if steps[0] == OURS.rstrip("."):
+        return
+    for count in range(1, len(steps) + 1):
+        spec = PathFinder.find_spec(".".join(steps[:count]), places)
+        if spec is None:
+            return
+        own, places = spec.origin, spec.submodule_search_locations
+    loaded = getattr(module, "__file__", None)
+    if own and loaded and os.path.isfile(own) and os.path.realpath(own) != os.path.realpath(loaded):
+        raise SuiteError(
+            f"this process has imported {loaded}, and the suite's is {own}: give one of the two "
+            "another name, or run this suite in a process of its own"
+        )
 
 
 def import_from(folders: Sequence[str], name: str) -> None:

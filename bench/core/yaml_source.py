@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ DEEPEST = 50
 MOST_VALUES = 50_000
 """Values of a file, those behind an alias counted as often as they are named."""
 LARGEST_INTEGER = 2**63 - 1
+_BREAKS = re.compile("[\x85\u2028\u2029]")
 _PLAIN_TAGS = {
     f"tag:yaml.org,2002:{name}"
     for name in ("null", "bool", "int", "float", "str", "seq", "map", "merge")
@@ -56,6 +59,33 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag in _PLAIN_TAGS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Refuses a date, which would come back as text."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Return the node of a text; quoted where a line break of Unicode would come back as a
+        space.
+        """
+        style = '"' if _BREAKS.search(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.yaml_representers = {
+    kind: represent
+    for kind, represent in yaml.SafeDumper.yaml_representers.items()
+    if kind not in (date, datetime)
+}
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def plain_yaml(data: object, *, sort_keys: bool = True) -> str:
+    """Return data as a YAML text that `Source` reads as the same data. Raises yaml.YAMLError for
+    what it cannot hold and RecursionError for what is nested too deeply.
+    """
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=sort_keys, allow_unicode=True)
+    return text
 
 
 def text_of(path: Path | str) -> str:

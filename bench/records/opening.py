@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.core.atomic import clear_remains
 from bench.core.errors import BenchError, RecordError
+from bench.core.handed import is_handed
 from bench.core.note import Code, note
 from bench.core.wording import worded
 from bench.records.folder import read_info
@@ -31,7 +32,10 @@ def open_run(out: Path, info: RunInfo) -> RunWriter:
             interrupted = read_info(folder)
             if interrupted.schema_version != SCHEMA_VERSION:
                 raise RecordError("it is of an earlier version of rerank-bench")
-            if differing := interrupted.differing_inputs(info):
+            differing = interrupted.differing_inputs(info)
+            if objects := [name for name in differing if is_handed(name)]:
+                raise RecordError(f"whether {', '.join(objects)} is as it was, nothing can tell")
+            if differing:
                 raise RecordError(f"{', '.join(differing)} changed since")
             if writer := _continued(folder, info):
                 return writer

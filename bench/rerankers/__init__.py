@@ -17,7 +17,6 @@ from bench.catalogue import entries
 from bench.contract.part import Part
 from bench.contract.stage import Component, Reranker
 from bench.core.errors import SuiteError, nearest_of_many
-from bench.core.handed import is_handed
 from bench.core.options import validated
 from bench.core.paths import beside
 from bench.core.plugins import resolve
@@ -134,8 +133,8 @@ def options_for(name: str) -> type[BaseModel]:
     """Return the options of a reranker, without importing what it needs to run. Those of a
     catalogue entry have its values as defaults.
     """
-    if is_handed(name):
-        # not kept: another object may have the name of one that is gone
+    if ":" in name:
+        # not kept: another object may have the name of one that is gone, a module a newer text
         return _options_for(name)
     return _known_options_for(name)
 

@@ -17,7 +17,7 @@ from typing import Any
 from bench import rerankers
 from bench.contract.part import Part
 from bench.core.digest import file_digest
-from bench.core.module_files import module_files
+from bench.core.module_files import module_files, refuse_changed
 from bench.core.options import Kind, as_mapping
 from bench.datasets import DatasetOptions
 from bench.datasets.provenance import path_of
@@ -37,7 +37,8 @@ _CODE = re.compile(r"(?:custom:)?([A-Za-z_][\w.]*):[A-Za-z_]\w*")
 def inputs(suite: Suite, libraries: Mapping[str, object], *, fresh: bool) -> dict[str, str]:
     """Return name -> digest or version: of each file, folder and module of an outsider that the
     suite names, by its last name alone (no path of this machine), of the libraries and of Python,
-    and whether `--fresh` was given.
+    and whether `--fresh` was given. Raises SuiteError where this process has imported an earlier
+    text of such a module.
     """
     digests = {name: str(version) for name, version in libraries.items() if version}
     digests |= {"python": platform.python_version(), "--fresh": str(fresh)}
@@ -63,6 +64,7 @@ def inputs(suite: Suite, libraries: Mapping[str, object], *, fresh: bool) -> dic
         code = _CODE.fullmatch(word)
         files = module_files(code[1]) if code else []
         if code and files:
+            refuse_changed(files)
             digests[code[1]] = _combined(*map(_of_file, files))
     return digests
 

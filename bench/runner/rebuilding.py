@@ -12,6 +12,7 @@ import yaml
 from bench import datasets
 from bench.contract.trial import Trial
 from bench.core.errors import RecordError, RerankerError, SuiteError
+from bench.core.handed import is_handed
 from bench.core.options import deciding
 from bench.core.redaction import HIDDEN
 from bench.datasets.base import Dataset
@@ -130,7 +131,7 @@ def _files_read(run: RunFolder) -> dict[str, str]:
     return {
         name: digest
         for name, digest in run.info.inputs.items()
-        if name not in others and not name.startswith(FINGERPRINT)
+        if not (name in others or name.startswith(FINGERPRINT) or is_handed(name))
     }
 
 

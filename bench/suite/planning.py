@@ -16,7 +16,7 @@ from bench.contract.stage import Description, Placement, Reranker
 from bench.contract.trial import FIRST_STAGE, ORACLE, REFERENCES, Status, Trial, TrialStatus
 from bench.core.errors import BenchError, SuiteError, Unavailable, nearest
 from bench.core.filenames import file_stem
-from bench.core.handed import hand_over
+from bench.core.handed import handed_over
 from bench.core.options import Keys
 from bench.core.outsiders import OutsiderError, outsiders_code
 from bench.core.plugins import name_of
@@ -117,8 +117,8 @@ def plan(suite: Suite, device: str | None = None, *, lenient: bool = False) -> l
         names = (device,)
     devices = list(dict.fromkeys(map(resolve_device, names)))
     # another suite may have taken their names
-    hand_over(suite.handed)
-    groups = _groups(suite, devices)
+    with handed_over(suite.handed):
+        groups = _groups(suite, devices)
     refusals: list[BenchError] = []
     competitors = 0
     for group in groups:

@@ -29,12 +29,12 @@ from pydantic import (
 
 from bench.contract.part import Part
 from bench.core.errors import SuiteError, nearest
-from bench.core.handed import hand_over
+from bench.core.handed import handed_over
 from bench.core.options import FOLDER_NAME, Keys, Kind, Options
 from bench.core.paths import RESERVED
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
-from bench.core.yaml_source import Source, text_of
+from bench.core.yaml_source import Source, plain_yaml, text_of
 from bench.latency.timed_pass import LatencyPlan
 from bench.quality.score_measures import is_of_scores, of_rankings, of_scores
 from bench.scoring.executors import DEFAULT, entry_of, named
@@ -235,14 +235,14 @@ def load(source: str | Path | Mapping[str, Any]) -> Suite:
     if isinstance(source, Mapping):
         try:
             plain, objects = with_names(source)
-            text = yaml.safe_dump(plain, allow_unicode=True)
+            text = plain_yaml(plain)
         except (yaml.YAMLError, RecursionError) as error:
             raise SuiteError(
                 f"the suite holds what YAML cannot: {' '.join(str(error).split())[:200]}; use "
                 "text, numbers, lists, dicts"
             ) from error
-        hand_over(objects)
-        suite = parse(text, "<suite>", Path.cwd())
+        with handed_over(objects):
+            suite = parse(text, "<suite>", Path.cwd())
         suite._handed = objects
         return suite
     path = find(source)

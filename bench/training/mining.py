@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import yaml
-
 from bench import retrieval
 from bench.contract.candidates import QueryCandidates
 from bench.core.errors import RerankerError
 from bench.core.note import Note
 from bench.core.progress import Observer
 from bench.core.wording import worded
+from bench.core.yaml_source import plain_yaml
 from bench.datasets.base import Dataset
 from bench.pipelines.pipeline import Pipeline
 from bench.quality.questions import Questions
@@ -41,7 +40,7 @@ def suite_of(recipe: Recipe, fields: Mapping[str, Any]) -> Suite:
         "seed": recipe.seed,
         **fields,
     }
-    text = yaml.safe_dump(own, allow_unicode=True)
+    text = plain_yaml(own)
     return suites.parse(text, recipe.file, recipe.base_dir)
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from bench.contract.part import Part
@@ -23,7 +22,7 @@ from bench.core.errors import SuiteError
 from bench.core.options import FOLDER_NAME, Keys, Kind, Options, written_number
 from bench.core.plugins import look_in
 from bench.core.redaction import keep_out
-from bench.core.yaml_source import Source, text_of
+from bench.core.yaml_source import Source, plain_yaml, text_of
 from bench.suite.checks import Checks
 from bench.suite.nested import Placed
 from bench.suite.pipeline_entry import without_keep
@@ -322,7 +321,7 @@ def load(source: str | Path | Mapping[str, Any]) -> Recipe:
     fix.
     """
     if isinstance(source, Mapping):
-        return parse(yaml.safe_dump(dict(source), allow_unicode=True), "<recipe>", Path.cwd())
+        return parse(plain_yaml(dict(source)), "<recipe>", Path.cwd())
     path = Path(source)
     return parse(text_of(path), str(path), path.resolve().parent)
 

@@ -10,8 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench.composition.entries import entry_of
 from bench.contract.part import Part
 from bench.core.atomic import write_atomically
@@ -20,6 +18,7 @@ from bench.core.json_file import read_json
 from bench.core.redaction import redacted
 from bench.core.version import version
 from bench.core.wording import sentences
+from bench.core.yaml_source import plain_yaml
 from bench.records.run import Run
 from bench.suite.moved import moved
 from bench.suite.suite import Suite
@@ -53,7 +52,7 @@ def write(outcome: Outcome, suite: Suite, parts: SuiteParts, run: Run, out: Path
     served = parts.after(chain.first, chain.rows, learned=True)
     for row, name in models.items():
         served[row] = Part(name=served[row].name, options={**served[row].options, LOAD: name})
-    text = yaml.safe_dump(own, sort_keys=False, allow_unicode=True)
+    text = plain_yaml(own, sort_keys=False)
     description = {
         "suite": _suite(outcome.winner, suite, served, out),
         "pipeline": str(chain),

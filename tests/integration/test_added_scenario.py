@@ -4,6 +4,7 @@ summarised and reported as any other.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,7 @@ def test_its_code_decides_whether_a_run_is_continued(
     before = inputs(settings, {}, fresh=False)
     file = folder / "burst_scenario.py"
     file.write_text(f"{FILE}# another\n")
+    importlib.reload(sys.modules["burst_scenario"])
     changed = inputs(settings, {}, fresh=False)
     assert [key for key in before if before[key] != changed[key]] == ["burst_scenario"]
 

@@ -4,6 +4,7 @@ it says so.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -52,9 +53,14 @@ def place(collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(plugins, "_FOLDERS", [])
-    for name in ("mine_for_continuing", "helper_of_mine"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    forget_modules()
     return tmp_path
+
+
+def forget_modules() -> None:
+    """As if another process went on."""
+    for name in ("mine_for_continuing", "helper_of_mine"):
+        sys.modules.pop(name, None)
 
 
 def run(fresh: bool = False, observer: Observer | None = None, **more: object) -> Run:
@@ -110,6 +116,7 @@ def test_where_an_input_changed_a_new_run_begins_and_names_it(place: Path, name:
     first = run()
     interrupt(first)
     CHANGES[name](place)
+    forget_modules()
     notes = Notes()
     second = run(observer=notes)
     assert second.folder != first.folder
@@ -125,9 +132,53 @@ def test_a_helper_that_a_reranker_imports_is_its_code_too(place: Path) -> None:
     interrupt(first)
     (place / "unrelated.py").write_text("scale = 3\n")
     (place / "helper_of_mine.py").write_text("scale = -1\n")
+    forget_modules()
     notes = Notes()
     assert run(observer=notes).folder != first.folder
     assert any("mine_for_continuing changed since" in text for text in notes.texts)
+
+
+@pytest.mark.parametrize("name", ["mine_for_continuing", "helper_of_mine"])
+def test_code_that_changed_since_it_was_imported_is_refused(place: Path, name: str) -> None:
+    """As in a notebook: what runs is the old text, and the run would name the new one."""
+    first = run()
+    file = place / f"{name}.py"
+    file.write_text(file.read_text().replace("scale *", "-scale *").replace("= 1", "= -1"))
+    with pytest.raises(BenchError, match=rf"{name}.py has changed .* importlib.reload on {name}$"):
+        run()
+    importlib.reload(sys.modules["helper_of_mine"])
+    importlib.reload(sys.modules["mine_for_continuing"])
+    again = run()
+    assert not again.per_query["value"].equals(first.per_query["value"])
+
+
+def test_a_module_of_another_suite_s_folder_does_not_take_the_place(place: Path) -> None:
+    suites: list[Path] = []
+    for name in ("one", "other"):
+        folder = place / name
+        folder.mkdir()
+        (folder / "in_two_folders.py").write_text("def score(query, docs): return [0] * len(docs)")
+        suite = folder / "suite.yaml"
+        suite.write_text(
+            f"{{name: {name}, datasets: ['files:../data'], rerankers: ['in_two_folders:score'], "
+            "latency: null, depth: 5, devices: cpu}"
+        )
+        suites.append(suite)
+    bench.run(suites[0], out="out")
+    with pytest.raises(BenchError, match=r"has imported .*one/in_two.*the suite's is .*other/in_"):
+        bench.run(suites[1], out="out")
+    bench.run(suites[0], out="out")
+
+
+def test_an_object_is_never_taken_for_the_one_before(place: Path) -> None:
+    """Its name is that of its function, and nothing says what it does."""
+    first = run(rerankers=[lambda query, docs: [0] * len(docs)])
+    interrupt(first)
+    notes = Notes()
+    assert run(rerankers=[lambda query, docs: [1] * len(docs)], observer=notes).folder != (
+        first.folder
+    )
+    assert any("is as it was, nothing can tell" in text for text in notes.texts)
 
 
 def test_a_file_that_nothing_needs_changes_nothing(place: Path) -> None:

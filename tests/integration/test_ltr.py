@@ -4,7 +4,9 @@ refused where queries leak, next to fusions of the same stages.
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +28,7 @@ from bench.contract.recipe import Recipe
 from bench.contract.request import CandidateList
 from bench.contract.stage import Reranker
 from bench.core.errors import BenchError, DataError, RerankerError, SuiteError
-from bench.core.handed import hand_over
+from bench.core.handed import handed_over
 from bench.core.note import Code
 from bench.datasets.base import Dataset
 from bench.datasets.folds import folds
@@ -539,6 +541,7 @@ def test_a_run_goes_on_only_where_functions_and_models_are_as_they_were(tmp_path
 
     before = digests()
     (tmp_path / "learned_features.py").write_text("def one(query, documents):\n    return [2]\n")
+    importlib.reload(sys.modules["learned_features"])
     (tmp_path / "model.json").write_text("{ }")
     after = digests()
     changed = {name for name in before if before[name] != after[name]}
@@ -586,12 +589,12 @@ def test_what_an_object_that_was_handed_over_scores_is_kept_nowhere(tmp_path: Pa
     """Two objects of one class may hold different numbers, which no file says."""
     shelf = work(shop(tmp_path / "shop"))
     made = {f"handed:times_{number}": Times(number) for number in (1, 2)}
-    hand_over(made)
-    assert set(code_digests(list(made)).values()) == {""}
-    for name in made:
-        stage = shelf.stage({"features": ["before"], "fields": ["price"], "functions": [name]})
-        score(stage, shelf.requests, chunk_pairs=500)
-        assert not stage.fingerprint(), "no cache has its scores"
+    with handed_over(made):
+        assert set(code_digests(list(made)).values()) == {""}
+        for name in made:
+            stage = shelf.stage({"features": ["before"], "fields": ["price"], "functions": [name]})
+            score(stage, shelf.requests, chunk_pairs=500)
+            assert not stage.fingerprint(), "no cache has its scores"
 
 
 def test_parts_of_others_learn_too(tmp_path: Path) -> None:

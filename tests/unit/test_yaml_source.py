@@ -4,12 +4,14 @@ line, in no time.
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from bench.core.errors import SuiteError
-from bench.core.yaml_source import Source, text_of
+from bench.core.yaml_source import Source, plain_yaml, text_of
 from bench.gate.file import load as load_gates
 from bench.suite.suite import load as load_suite
 from bench.suite.suite import parse
@@ -130,3 +132,26 @@ def test_a_file_without_an_end_is_refused_at_the_limit() -> None:
         pytest.skip("this system has no /dev/zero")
     with pytest.raises(SuiteError, match="/dev/zero: more than 1,048,576 characters"):
         Source(text_of(endless), str(endless))
+
+
+def test_what_a_mapping_holds_is_what_is_read() -> None:
+    texts = [
+        "a\x85b",
+        "a\u2028b",
+        "\x85",
+        " a\n\nb ",
+        "2020-01-02",
+        "1e5",
+        "yes",
+        "ü 🙂",
+        "\ufeffa",
+    ]
+    data = {"texts": texts, "numbers": [1e5, 1e-7, -0.0, 10**18, True, None], "ü": {"1": []}}
+    for sort_keys in (True, False):
+        assert Source(plain_yaml(data, sort_keys=sort_keys), "x.yaml").data == data
+
+
+@pytest.mark.parametrize("value", [date(2020, 1, 2), datetime(2020, 1, 2, 3, 4), {1}, b"a", 1j])
+def test_what_would_be_read_as_something_else_is_refused(value: object) -> None:
+    with pytest.raises((yaml.YAMLError, SuiteError)):
+        Source(plain_yaml({"since": value}), "x.yaml")
