@@ -27,6 +27,8 @@ SCHEMES = ("packaged", "tiny")
 """How models begin that come with this project: the option `model` of a backend takes them."""
 _FOLDERS: list[str] = []
 """Where suites lie that were read in this process, that of the latest first."""
+_SENT: dict[str, str] = {}
+"""Top-level modules that were sent to this process, and the folder that each was written into."""
 
 
 def is_ours(kind: type) -> bool:
@@ -117,6 +119,12 @@ def look_in(folder: Path) -> None:
     _FOLDERS.insert(0, place)
 
 
+def take_from(folder: Path, module: str) -> None:
+    """Have a top-level module come from this folder, whatever the others have of its name."""
+    look_in(folder)
+    _SENT[module] = str(folder)
+
+
 def _import_outsider(name: str) -> ModuleType:
     """Import a module of the working folder, of a suite's folder, or of the Python path.
 
@@ -126,6 +134,8 @@ def _import_outsider(name: str) -> ModuleType:
     folders = list(dict.fromkeys([str(Path.cwd()), *_FOLDERS]))
     sys.path += [folder for folder in folders if folder not in sys.path]
     top = name.partition(".")[0]
+    if top in _SENT:
+        folders = [_SENT[top]]
     if top not in sys.modules:
         import_from(folders, top)
     module = importlib.import_module(name)

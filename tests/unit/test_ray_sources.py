@@ -10,6 +10,7 @@ import pytest
 
 from bench import rerankers
 from bench.contract.recipe import Recipe
+from bench.core import plugins
 from bench.scoring.executors import sources
 
 
@@ -55,8 +56,12 @@ def test_a_module_of_this_machine_does_not_take_the_place_of_what_was_sent(
 ) -> None:
     (folder / "sent_module.py").write_text("PLACE = 'here'\n")
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(plugins, "_SENT", {})
+    monkeypatch.setattr(plugins, "_FOLDERS", [])
     sent = {"sent_module": {"sent_module.py": "from sent_help import PLACE\n"}}
     sent["sent_module"]["sent_help.py"] = "PLACE = 'sent'\n"
     sources.unpack(sent, folder / "sent")
-    module = __import__("sent_module")
-    assert module.PLACE == "sent"
+    # the folders of the process and of the suite have one of this name, too
+    monkeypatch.chdir(folder)
+    plugins.look_in(folder)
+    assert plugins.resolve("sent_module:PLACE", {}, "reranker") == "sent"

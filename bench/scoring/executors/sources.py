@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.contract.recipe import Recipe
 from bench.contract.stage import Component
 from bench.core.errors import RerankerError
-from bench.core.plugins import OURS, import_from, look_in
+from bench.core.plugins import OURS, import_from, take_from
 
 LARGEST = 16 << 20
 """Bytes of source text that are handed to an actor, at most."""
@@ -52,7 +52,7 @@ def unpack(sources: Sources, folder: Path) -> None:
             path = place / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", errors="surrogateescape")
-        look_in(place)
+        take_from(place, module)
         sys.path.append(str(place))
     for module, place in places.items():
         if module not in sys.modules:
