@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.comparison.across import differences, sentence
@@ -19,13 +19,16 @@ from bench.records.schema import Record
 @dataclass(frozen=True)
 class Entry:
     """One system in one group: its newest row, and the run that it is of. `timing` is the newest
-    entry of the same system on the same machine that was timed, None where none was.
+    entry of the same system on the same machine that was timed, None where none was. `earlier` is
+    measure -> the id of the newest run that has it, of those that the run lacks: the row has their
+    values, too.
     """
 
     row: Row
     record: Record
     run: Run
     timing: Entry | None = None
+    earlier: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def machine(self) -> str:
@@ -83,7 +86,8 @@ def collect(
             if row.status == "done" and row.quality:
                 record = run.records[row.trial.id]
                 system = record.question.hash, record.system.hash, row.trial.device
-                newest[system] = entry = Entry(row, record, run)
+                entry = Entry(row, record, run)
+                newest[system] = _with_earlier(entry, newest.get(system))
                 if row.query_here:
                     timed[*system, entry.machine] = entry
     if not newest:
@@ -103,6 +107,30 @@ def collect(
         known = ", ".join(sorted(names))
         raise BenchError(f"no run under {folder} holds {measure}; they hold {known}")
     return _told_apart(sorted(boards, key=lambda board: (-len(board.entries), board.title)))
+
+
+def _with_earlier(entry: Entry, before: Entry | None) -> Entry:
+    """Return an entry with the measures that only an earlier run of the same system has."""
+    if before is None:
+        return entry
+    row = entry.row
+    earlier = {
+        name: before.earlier.get(name, before.run.info.id)
+        for name in before.row.quality
+        if name not in row.quality
+    }
+    if not earlier:
+        return entry
+    quality = {name: before.row.quality[name] for name in earlier}
+    differences = {
+        name: before.row.differences[name] for name in earlier if name in before.row.differences
+    }
+    row = replace(
+        row,
+        quality={**row.quality, **quality},
+        differences={**row.differences, **differences},
+    )
+    return replace(entry, row=row, earlier=earlier)
 
 
 def _told_apart(boards: list[Board]) -> list[Board]:
@@ -161,7 +189,7 @@ def _measure_of(entries: Sequence[Entry], wanted: str | None) -> str | None:
         try:
             own = [resolve_measure(entry.run, wanted, {entry.row.trial.id})]
         except BenchError:
-            continue
+            own = [name for name in entry.earlier if name == wanted]
         if wanted is None:
             own = [name for name in entry.row.quality if name != JUDGED] or own
         for name in own:

@@ -62,13 +62,14 @@ def _section(number: int, board: Board) -> Section:
 
 
 def notes(board: Board) -> list[str]:
-    """Return which run a row's time is of where that is another one, what else a machine did
+    """Return which run a row's time or measure is of where that is another one, what a machine did
     while it was timed, and why a row led no verdict of its run: each text once, with the rows
     that it is about.
     """
     about: dict[str, list[str]] = {}
     for entry in board.entries:
-        texts = [_timing_run(entry), *_disturbances(entry), out_of_verdict(entry.row)]
+        texts = [_timing_run(entry), *_earlier(entry), *_disturbances(entry)]
+        texts.append(out_of_verdict(entry.row))
         if entry.row.judge is not None:
             texts.append(worded(entry.row.judge))
         for text in filter(None, texts):
@@ -76,6 +77,11 @@ def notes(board: Board) -> list[str]:
     remarks = [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in about.items()]
     rows = [entry.row for entry in board.entries]
     return [*remarks, *training_notes((name_of(row.trial), row.seen) for row in rows)]
+
+
+def _earlier(entry: Entry) -> list[str]:
+    """Return which measures are of an earlier run than the row."""
+    return [f"{name} of run {run}" for name, run in entry.earlier.items()]
 
 
 def _disturbances(entry: Entry) -> list[str]:
@@ -155,6 +161,7 @@ def _flat(entry: Entry, board: Board) -> Record:
         flat |= {"p50_ms": single.p50_ms, "p95_ms": single.p95_ms}
     return flat | {
         "machine": entry.machine,
+        "earlier": "; ".join(_earlier(entry)),
         "disturbances": "; ".join(_disturbances(entry)),
         "out_of_verdict": out_of_verdict(row),
         "run": entry.run.info.id,

@@ -326,7 +326,7 @@ def test_runs_of_other_measures_are_one_group_of_the_leaderboard(tmp_path: Path)
     old = made_run(tmp_path, {**values, "old": BETTER}, name="a-old")
     more = {"R@20": {"first-stage": BASE, "a": BASE}}
     quality = {"measures": ["nDCG@10", "R@20"]}
-    made_run(tmp_path, values, name="b-new", more=more, quality=quality)
+    new = made_run(tmp_path, values, name="b-new", more=more, quality=quality)
     made_run(
         tmp_path, {"c": BASE}, name="a-another", measure="R@20", quality={"measures": ["R@20"]}
     )
@@ -339,6 +339,13 @@ def test_runs_of_other_measures_are_one_group_of_the_leaderboard(tmp_path: Path)
     by_name = {entry["reranker"]: entry for entry in data["entries"]}
     assert (by_name["old"]["run"], by_name["old"]["R@20"]) == (old.info.id, None)
     assert (by_name["c"]["mean"], by_name["c"]["R@20"]) == (None, pytest.approx(0.45))
+    made_run(tmp_path, {"a": [0.9, 0.9, 0.9, 0.9]}, name="d-newest")
+    (data,) = json.loads(invoke("leaderboard", tmp_path, "--format", "json"))
+    entry = next(entry for entry in data["entries"] if entry["reranker"] == "a")
+    assert (entry["mean"], entry["R@20"]) == (pytest.approx(0.9), pytest.approx(0.45))
+    assert entry["earlier"] == f"R@20 of run {new.info.id}"
+    text = invoke("leaderboard", tmp_path, "--format", "markdown")
+    assert f"- a (cpu): R@20 of run {new.info.id}" in text
     (board,) = collect(tmp_path, "R@20")
     assert [entry.row.name for entry in board.entries][-1] == "old"
 
