@@ -15,6 +15,7 @@ from pkgutil import iter_modules
 
 from bench.core.digest import file_digest
 from bench.core.errors import SuiteError
+from bench.core.paths import files_below
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _IMPORTED: dict[str, tuple[ModuleSpec, str]] = {}
@@ -47,7 +48,9 @@ def module_files(module: str) -> list[Path]:
         if place not in (None, folder):
             continue
         place = folder
-        own = sorted(origin.parent.rglob("*.py")) if is_package else [origin]
+        own = [origin]
+        if is_package:
+            own = sorted(path for path in files_below(origin.parent) if path.suffix == ".py")
         files |= dict.fromkeys(own)
         others = frozenset(module.name for module in iter_modules([str(folder)])) - seen
         for file in own:

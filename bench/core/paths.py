@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.core.errors import SuiteError
@@ -40,3 +41,21 @@ def beside(text: str, folder: Path) -> str:
     if path.is_absolute() or not (folder / path).exists():
         return text
     return str((folder / path).resolve())
+
+
+def files_below(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Yield every file below a folder, also behind links to folders, which `rglob` leaves out; a
+    link to a folder that it lies in (one of `above`) has nothing of its own.
+    """
+    place = os.path.realpath(folder)
+    if place in above:
+        return
+    try:
+        paths = sorted(folder.iterdir())
+    except PermissionError:
+        return
+    for path in paths:
+        if path.is_dir():
+            yield from files_below(path, (*above, place))
+        elif path.is_file():
+            yield path

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.core.errors import RerankerError
 from bench.core.json_file import json_value, read_json
+from bench.core.paths import files_below
 from bench.models import hub
 
 Config = Mapping[str, object]
@@ -79,10 +80,12 @@ def tensors(spec: str, folder: Path) -> Shapes:
     there are no others. Raises RerankerError for a file that is not complete.
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    for path in sorted(folder.rglob("*.safetensors")):
-        shapes |= _shapes(spec, path)
-    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    for name in sorted(hub.pickled_weights(files)):
+    files = sorted(files_below(folder))
+    for path in files:
+        if path.suffix == ".safetensors":
+            shapes |= _shapes(spec, path)
+    names = [path.relative_to(folder).as_posix() for path in files]
+    for name in sorted(hub.pickled_weights(names)):
         shapes |= _pickled_shapes(spec, folder / name)
     return shapes
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from bench.core.errors import BenchError, RerankerError, Unavailable, causes, first_line
 from bench.core.json_file import read_json
+from bench.core.paths import files_below
 
 PROBE_SECONDS = 3.0
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -25,6 +26,10 @@ _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja", "*.py"]
 _UNWANTED = ["onnx/*", "openvino/*", "*.fp16.*"]
 _TOKENIZERS = ("tokenizer.json", "vocab.*", "*.model", "*.tiktoken", "merges.txt")
 _PICKLED = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
+_SAFE = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
+"""Weights that the libraries load in the place of pickled ones; others, such as an adapter's, leave
+these as they are.
+"""
 
 
 def is_id(spec: str) -> bool:
@@ -89,7 +94,7 @@ def has_tokenizer(folder: Path) -> bool:
     """Return whether a model's folder holds a tokenizer: at its top, or in a folder of one of its
     modules.
     """
-    return any(any(folder.rglob(pattern)) for pattern in _TOKENIZERS)
+    return any(any(map(path.match, _TOKENIZERS)) for path in files_below(folder))
 
 
 def is_pickled(name: str) -> bool:
@@ -98,25 +103,26 @@ def is_pickled(name: str) -> bool:
 
 
 def pickled_weights(paths: Iterable[str]) -> list[str]:
-    """Return those of a model's files (paths below its folder) that hold pickled weights and have
-    no safetensors next to them.
+    """Return those of a model's files (paths below its folder) that hold pickled weights and are
+    the ones that load: there are none in safetensors next to them.
     """
     files = [PurePosixPath(path) for path in paths]
-    safe = {path.parent for path in files if path.suffix == ".safetensors"}
+    safe = {path.parent for path in files if _SAFE.fullmatch(path.name)}
     return [str(path) for path in files if is_pickled(path.name) and path.parent not in safe]
 
 
 def _has_weights(folder: Path) -> bool:
     """Return whether there are weights, and every part that an index of them names."""
-    for index in folder.rglob("*.index.json"):
-        if not index.name.startswith("model."):
+    files = list(files_below(folder))
+    for index in files:
+        if not (index.name.startswith("model.") and index.name.endswith(".index.json")):
             continue
         with contextlib.suppress(ValueError, OSError, AttributeError, TypeError):
             content = read_json(index)
             parts = set(content.get("weight_map", {}).values())
             if not all((index.parent / part).is_file() for part in parts):
                 return False
-    return any(path.suffix == ".safetensors" or is_pickled(path.name) for path in folder.rglob("*"))
+    return any(path.suffix == ".safetensors" or is_pickled(path.name) for path in files)
 
 
 def is_stored(model: str, revision: str | None) -> bool:

@@ -18,7 +18,7 @@ from bench.contract.identity import Checkpoint
 from bench.contract.requirement import Package, Requirement
 from bench.core.digest import file_digest
 from bench.core.errors import RerankerError, Unavailable, nearest
-from bench.core.paths import expanded
+from bench.core.paths import expanded, files_below
 from bench.core.version import version_of
 from bench.models import hub, tiny
 
@@ -265,7 +265,7 @@ def folder_hash(folder: Path) -> str:
     name.
     """
     digest = hashlib.sha256()
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = list(files_below(folder))
     pickled = set(hub.pickled_weights([path.relative_to(folder).as_posix() for path in files]))
     for path in sorted(path for path in files if _may_be_read(path.relative_to(folder), pickled)):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{file_hash(path)}\0".encode())
@@ -296,7 +296,7 @@ def require_weights(spec: str, folder: Path) -> None:
     Weights are *.safetensors, or pytorch_model*.bin, of which torch then reads tensors and numbers
     alone (`weights_only`), and no code.
     """
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = list(files_below(folder))
     weights = [path for path in files if path.suffix == ".safetensors" or hub.is_pickled(path.name)]
     if not weights:
         message = f"{spec}: no weights in it (*.safetensors or pytorch_model*.bin)"

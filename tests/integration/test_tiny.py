@@ -250,6 +250,34 @@ def test_every_file_that_a_model_may_read_counts(tmp_path: Path) -> None:
     assert len(hashes) == len(names) + 1
 
 
+def test_what_lies_behind_a_link_to_a_folder_is_hashed(tmp_path: Path) -> None:
+    """As models are put together that share a part, and whose weights lie on another disk."""
+    hashes: set[str] = set()
+    for text in ("a", "b"):
+        for name in (text, f"{text}-dense"):
+            (tmp_path / name).mkdir()
+        (tmp_path / text / "model.safetensors").write_text("x")
+        (tmp_path / f"{text}-dense" / "model.safetensors").write_text(text)
+        (tmp_path / text / "2_Dense").symlink_to(tmp_path / f"{text}-dense")
+        (tmp_path / text / "itself").symlink_to(tmp_path / text)
+        hashes.add(folder_hash(tmp_path / text))
+    assert len(hashes) == 2
+
+
+def test_pickled_weights_that_load_are_hashed(tmp_path: Path) -> None:
+    """Other tensors next to them, such as an adapter's, do not take their place."""
+    (tmp_path / "adapter_model.safetensors").write_text("x")
+    hashes: set[str] = set()
+    for text in ("a", "b"):
+        (tmp_path / "pytorch_model.bin").write_text(text)
+        hashes.add(folder_hash(tmp_path))
+    (tmp_path / "model-00001-of-00001.safetensors").write_text("x")
+    for text in ("a", "b"):
+        (tmp_path / "pytorch_model.bin").write_text(text)
+        hashes.add(folder_hash(tmp_path))
+    assert len(hashes) == 3
+
+
 def test_compiling_has_scores_of_its_own() -> None:
     one, other = (
         build("cross-encoder", {"model": "tiny:xlmr-cross-encoder", "compile": value}).fingerprint()
