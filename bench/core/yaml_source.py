@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 class _Dumper(yaml.SafeDumper):
-    """Refuses a date, which would come back as text."""
+    """Plain data: a date becomes the text that it is in a file."""
 
     def represent_text(self, text: str) -> yaml.ScalarNode:
         """Return the node of a text; quoted where a line break of Unicode would come back as a
@@ -72,11 +71,6 @@ class _Dumper(yaml.SafeDumper):
         return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 
-_Dumper.yaml_representers = {
-    kind: represent
-    for kind, represent in yaml.SafeDumper.yaml_representers.items()
-    if kind not in (date, datetime)
-}
 _Dumper.add_representer(str, _Dumper.represent_text)
 
 

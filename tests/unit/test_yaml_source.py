@@ -4,7 +4,7 @@ line, in no time.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -151,7 +151,12 @@ def test_what_a_mapping_holds_is_what_is_read() -> None:
         assert Source(plain_yaml(data, sort_keys=sort_keys), "x.yaml").data == data
 
 
-@pytest.mark.parametrize("value", [date(2020, 1, 2), datetime(2020, 1, 2, 3, 4), {1}, b"a", 1j])
+def test_a_date_is_the_text_that_a_file_has() -> None:
+    """As a suite that the caller has read with a YAML library of its own."""
+    assert Source(plain_yaml({"as_of": date(2020, 1, 2)}), "x.yaml").data == {"as_of": "2020-01-02"}
+
+
+@pytest.mark.parametrize("value", [{1}, b"a", 1j])
 def test_what_would_be_read_as_something_else_is_refused(value: object) -> None:
     with pytest.raises((yaml.YAMLError, SuiteError)):
         Source(plain_yaml({"since": value}), "x.yaml")
