@@ -210,11 +210,40 @@ def slow_arithmetic(dtype: str, device: str) -> list[Note]:
 
 @contextmanager
 def torch_settings(options: NetworkOptions) -> Iterator[None]:
-    """Have torch compute with the threads and the attention kernels of these options, and as
-    before afterwards.
+    """Have torch compute with the threads and the attention kernels of these options, float32 in
+    float32, and as before afterwards.
     """
-    with threads(thread_count(options)), cudnn_attention(allowed=options.attention == "cudnn"):
+    with (
+        threads(thread_count(options)),
+        cudnn_attention(allowed=options.attention == "cudnn"),
+        whole_float32(),
+    ):
         yield
+
+
+@contextmanager
+def whole_float32() -> Iterator[None]:
+    """Have products of float32 be of all its digits, whatever the program around us allows: TF32 or
+    bfloat16 in their place would give scores that are cached and compared as float32's. Source:
+    PyTorch's documentation, `torch.set_float32_matmul_precision` and "Numerical accuracy".
+    """
+    import torch
+
+    # torch before 2.9 has the one name for all of it
+    parts: list[Any] = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
+    parts = [part for part in parts if hasattr(part, "fp32_precision")]
+    precisions = [part.fp32_precision for part in parts]
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:  # it does not tell a program that has set the parts
+        before = "highest"
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+        for part, precision in zip(parts, precisions, strict=True):
+            part.fp32_precision = precision
 
 
 @contextmanager

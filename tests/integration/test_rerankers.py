@@ -19,7 +19,7 @@ from bench.catalogue import entries
 from bench.contract.candidates import Candidates
 from bench.contract.request import CandidateList
 from bench.core.errors import RerankerError, SuiteError
-from bench.models import tiny
+from bench.models import sentence_transformer, tiny
 from tests.support import fake_chat, fake_cohere, tiny_late, tiny_models
 from tests.support.agreement import close
 
@@ -256,6 +256,44 @@ def test_cudnns_attention_is_used_only_when_asked_for(
         reranker.close()
     assert set(during) == {attention == "cudnn"}
     assert is_enabled() == before
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_float32_is_float32_whatever_the_program_around_allows(
+    name: str, built: dict[str, Any]
+) -> None:
+    """TF32 or bfloat16 in its place would be cached as float32; what was allowed is restored."""
+    import torch
+
+    during: list[str] = []
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(
+        lambda *_: during.append(torch.get_float32_matmul_precision())
+    )
+    torch.set_float32_matmul_precision("medium")
+    try:
+        reranker = again(name, built)
+        reranker.rerank([request("q", "tea", ["the cold river bank", "moon"])])
+        reranker.close()
+        assert set(during) == {"highest"}
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        hook.remove()
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_float32_is_restored_where_its_parts_were_set() -> None:
+    import torch
+
+    product = torch.backends.cuda.matmul
+    before = product.fp32_precision
+    product.fp32_precision = "tf32"
+    try:
+        with sentence_transformer.whole_float32():
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert product.fp32_precision == "ieee"
+        assert product.fp32_precision == "tf32"
+    finally:
+        product.fp32_precision = before
 
 
 @pytest.mark.parametrize("name", LOCAL)

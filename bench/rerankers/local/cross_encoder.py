@@ -166,7 +166,8 @@ class CrossEncoderReranker(LocalReranker, PointwiseReranker):
             "max_length": lengths.length_limit(model),
             **self._label,
         }
-        self._scorer = settling.build(model, options, self.device, source)
+        with sentence_transformer.torch_settings(options):
+            self._scorer = settling.build(model, options, self.device, source)
         if self._scorer:
             self.limit = self._scorer.limit
             self._scorer.tokeniser.prompt = self._prompt

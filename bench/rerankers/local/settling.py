@@ -51,7 +51,8 @@ def build(
 ) -> PairScorer | None:
     """Return a scorer for a loaded CrossEncoder, or None for one that must write its inputs itself:
     with a chat template, with processing settings of its author, or in a way that gives other
-    scores than ours on the probe. `source` says which weights were loaded.
+    scores than ours on the probe. `source` says which weights were loaded. To be called within
+    `torch_settings` of the options, in which the scorer will be used.
 
     Raises RerankerError when the model cannot be exported, or scores differently where it was.
     """
@@ -156,13 +157,9 @@ def _settle(scorer: PairScorer, options: RuntimeOptions, setup: Setup) -> None:
     setting = Setting(options.given_workers, scorer.limit.tokens or 0)
     if options.is_tuned:
         settings = self_tuning.settings(options, setting, setup.threads)
-        with sentence_transformer.torch_settings(options):
-            scorer.choice = self_tuning.kept(
-                ways.decide_speed(),
-                setup.device,
-                settings,
-                lambda: ways.choose(setting, settings),
-            )
+        scorer.choice = self_tuning.kept(
+            ways.decide_speed(), setup.device, settings, lambda: ways.choose(setting, settings)
+        )
         setting = scorer.choice.setting
     ways.take(setting)
 
