@@ -13,7 +13,7 @@ from bench.calibration.maps import ScoreMap, kind_of
 from bench.core.atomic import write_atomically
 from bench.core.errors import CalibrationError
 from bench.core.json_file import read_json
-from bench.core.options import Options, problem_text
+from bench.core.options import Options, first_problem
 
 FORMAT = "rerank-bench calibration"
 VERSION = 1
@@ -126,7 +126,7 @@ def _calibration(fields: object) -> Calibration:
     try:
         return Calibration(**maps, **rest)
     except ValidationError as error:
-        raise CalibrationError(problem_text(error.errors()[0], Calibration)) from error
+        raise CalibrationError(first_problem(error, Calibration)) from error
 
 
 def _map_fields(score_map: ScoreMap) -> dict[str, Any]:
@@ -145,4 +145,4 @@ def _map(fields: object, key: str) -> ScoreMap:
     except CalibrationError as error:
         raise CalibrationError(f"{key}: kind: {error}") from error
     except ValidationError as error:
-        raise CalibrationError(f"{key}: {problem_text(error.errors()[0], kind)}") from error
+        raise CalibrationError(f"{key}: {first_problem(error, kind)}") from error

@@ -245,8 +245,8 @@ def as_mapping(model: type[BaseModel], options: object) -> Values:
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Any]:
-    """Return pydantic's problems, one per value: of one that none of several types takes, each of
-    these has a problem of its own, under a key that names the type.
+    """Return pydantic's problems in our words, one per value: of one that none of several types
+    takes, each of these has a problem of its own, under a key that names the type.
     """
     problems: dict[Keys, Any] = {}
     for problem in error.errors(include_url=False):
@@ -286,6 +286,11 @@ def _types_of(annotation: Any) -> list[Any]:
     return [kind for kind in get_args(annotation) if kind is not NoneType]
 
 
+def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first of pydantic's problems in plain words."""
+    return problem_text(problems_of(error, model)[0], model)
+
+
 def problem_text(
     problem: Any,
     model: type[BaseModel],
@@ -293,8 +298,8 @@ def problem_text(
     with_key: bool = True,
     place_of: PlaceOf = lambda keys: "",
 ) -> str:
-    """Return one of pydantic's problems in plain words: the key, what is wrong, and the nearest
-    valid name or the value.
+    """Return one of `problems_of` in plain words: the key, what is wrong, and the nearest valid
+    name or the value.
 
     `place_of` says where an unknown key belongs, where that is known.
     """
@@ -309,7 +314,7 @@ def problem_text(
         return f"{key}is missing"
     if problem["type"] == "too_short":
         return f"{key}needs at least {_count(problem['ctx']['min_length'])}"
-    message = _message(problem)
+    message = problem["msg"]
     # an abbreviation such as YAML stays as it is
     if not message[:2].isupper():
         message = f"{message[0].lower()}{message[1:]}"

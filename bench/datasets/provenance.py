@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from bench.core.digest import file_digest
 from bench.core.errors import DataError
-from bench.core.options import Options, problem_text
+from bench.core.options import Options, first_problem
 
 ENDING = ".provenance.json"
 PEOPLE, MODEL = "people", "model"
@@ -125,7 +125,7 @@ def read(qrels: Path) -> Provenance | None:
     try:
         return Provenance.model_validate_json(text)
     except ValidationError as error:
-        problem = problem_text(error.errors()[0], Provenance)
+        problem = first_problem(error, Provenance)
         raise DataError(f"{path}: {problem}") from error
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from bench.core.digest import file_digest
 from bench.core.errors import BenchError, DataError
 from bench.core.note import Notes
-from bench.core.options import Options, problem_text
+from bench.core.options import Options, first_problem
 from bench.datasets.judgment_rows import COLUMNS
 from bench.datasets.lines import numbered_lines
 from bench.datasets.provenance import MODEL
@@ -122,7 +122,7 @@ def read_sample(path: Path) -> Sample:
     except UnicodeDecodeError as error:
         raise BenchError(f"{path}: cannot be read: is not text in UTF-8") from error
     except ValidationError as error:
-        raise BenchError(f"{path}: {problem_text(error.errors()[0], Sample)}") from error
+        raise BenchError(f"{path}: {first_problem(error, Sample)}") from error
 
 
 def grades_of(sample: Sample, reviewed: Mapping[str, int]) -> Judgments:

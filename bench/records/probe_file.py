@@ -15,7 +15,7 @@ from bench.core.atomic import write_atomically
 from bench.core.errors import RecordError
 from bench.core.filenames import file_stem
 from bench.core.json_file import read_json
-from bench.core.options import Options, problem_text
+from bench.core.options import Options, first_problem
 from bench.records.keys import Key
 from bench.records.run import Run
 
@@ -158,7 +158,7 @@ def read(path: Path) -> ProbeFile:
     try:
         return ProbeFile.model_validate(content)
     except ValidationError as error:
-        raise RecordError(f"{path}: {problem_text(error.errors()[0], ProbeFile)}") from error
+        raise RecordError(f"{path}: {first_problem(error, ProbeFile)}") from error
 
 
 def of_run(run: Run, trial_id: str) -> ProbeFile | None:

@@ -152,3 +152,12 @@ def test_a_list_that_may_be_a_word_has_what_is_wrong_inside_of_it() -> None:
     assert (
         str(caught.value) == "bm25: option 'stopwords.1': input should be a valid string (given: 1)"
     )
+
+
+def test_a_word_or_a_list_is_asked_for_as_both() -> None:
+    with pytest.raises(SuiteError) as caught:
+        validated(retrieval.options_for("bm25"), {"stopwords": 5}, "bm25")
+    assert str(caught.value) == (
+        "bm25: option 'stopwords': input should be a valid string, or a list, as in [a, b] "
+        "(given: 5)"
+    )
