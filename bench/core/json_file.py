@@ -26,6 +26,13 @@ def read_json(path: Path) -> Any:
     return json_value(path.read_text(encoding="utf-8"))
 
 
+def in_json(value: object) -> Any:
+    """Return a value as JSON holds it: what it has no form for as text, a number that is none, too,
+    which equals itself as text alone.
+    """
+    return json.loads(json.dumps(value, default=str), parse_constant=str)
+
+
 def json_problem(value: object) -> str:
     """Return why a value is another one once it was JSON, as which run folders and other processes
     get it; empty where it is the same.

@@ -4,13 +4,13 @@ secrets.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from bench.contract.identity import Fields
 from bench.contract.stage import Description, Reranker
 from bench.core.errors import RerankerError
+from bench.core.json_file import in_json
 from bench.core.options import at_default, deciding
 from bench.core.outsiders import kind_of, outsiders_code
 from bench.core.plugins import is_ours, name_of
@@ -47,8 +47,7 @@ def plain(description: Description) -> Fields:
 
 def _plain(description: Any) -> Fields:
     # a record holds no infinity: as text it has the same key there and here
-    text = json.dumps(description, default=str)
-    fields: Fields = redacted(json.loads(text, parse_constant=str))
+    fields: Fields = redacted(in_json(description))
     return fields
 
 

@@ -31,7 +31,7 @@ from bench.contract.identity import Fields
 from bench.contract.scored import Amounts
 from bench.core.cache_dir import cache_dir
 from bench.core.digest import digest_of
-from bench.core.json_file import read_json
+from bench.core.json_file import in_json, read_json
 from bench.core.note import Note
 from bench.core.redaction import redacted
 from bench.datasets.base import content_hash
@@ -172,7 +172,7 @@ class ScoreCache:
         """Keep what the reranker says it loaded, and the fingerprint in plain text, next to the
         scores; both without secrets.
         """
-        plain = redacted(json.loads(json.dumps(dict(description), sort_keys=True, default=str)))
+        plain = redacted(in_json(dict(description)))
         if plain == self.description:
             return
         self._files.write("fingerprint.json", self._fingerprint.encode())

@@ -7,7 +7,6 @@ are never distributed: Ray is ended, or left, before the timed pass begins.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from bench.contract.request import Failure
 from bench.contract.stage import Reranker
 from bench.core.counting import counted
 from bench.core.errors import RerankerError
+from bench.core.json_file import in_json
 from bench.core.note import Code, Note, note
 from bench.core.numeric import MOST_THREADS
 from bench.core.options import option
@@ -198,7 +198,7 @@ class Work:
         self.actor = actor
         self.recipe = recipe
         self._modules = tuple(modules)
-        self._decided_by = _plain(redacted(decided_by))
+        self._decided_by = in_json(redacted(decided_by))
 
     def sources(self) -> Sources:
         """Return the files of outsiders' modules among these. Raises RerankerError."""
@@ -214,7 +214,7 @@ class Work:
                 f"a machine of the cluster has rerank-bench {loaded['version']}, and this one "
                 f"{version()}: all need the same"
             )
-        theirs = _plain(redacted(loaded["decided_by"]))
+        theirs = in_json(redacted(loaded["decided_by"]))
         names = [
             name
             for name in sorted({*theirs, *self._decided_by})
@@ -269,9 +269,3 @@ def _died(reply: Reply) -> Note | None:
     if not reply.endings:
         return None
     return note(Code.WORKER_DIED, text=reply.endings[-1])
-
-
-def _plain(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    # a number that is none equals itself as text alone
-    plain: Mapping[str, Any] = json.loads(json.dumps(fields, default=str), parse_constant=str)
-    return plain
