@@ -48,14 +48,17 @@ def module_files(module: str) -> list[Path]:
         if place not in (None, folder):
             continue
         place = folder
-        own = [origin]
-        if is_package:
-            own = sorted(path for path in files_below(origin.parent) if path.suffix == ".py")
+        own = package_files(origin.parent) if is_package else [origin]
         files |= dict.fromkeys(own)
         others = frozenset(module.name for module in iter_modules([str(folder)])) - seen
         for file in own:
             names += _imported(file, others)
     return list(files)
+
+
+def package_files(folder: Path) -> list[Path]:
+    """Return the Python files of a package."""
+    return sorted(path for path in files_below(folder) if path.suffix == ".py")
 
 
 def refuse_changed(files: Sequence[Path]) -> None:

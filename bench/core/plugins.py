@@ -137,7 +137,7 @@ def _import_outsider(name: str) -> ModuleType:
     if top in _SENT:
         folders = [_SENT[top]]
     if top not in sys.modules:
-        import_from(folders, top)
+        _import_from(folders, top)
     module = importlib.import_module(name)
     _refuse_other(module, folders)
     return module
@@ -165,7 +165,7 @@ def _refuse_other(module: ModuleType, folders: Sequence[str]) -> None:
         )
 
 
-def import_from(folders: Sequence[str], name: str) -> None:
+def _import_from(folders: Sequence[str], name: str) -> None:
     """Import a top-level module, where one of these folders has it."""
     spec = PathFinder.find_spec(name, folders)
     if spec is None or spec.loader is None:

@@ -42,6 +42,21 @@ def test_a_linked_module_travels_by_the_name_that_is_imported(folder: Path) -> N
     }
 
 
+def test_a_package_travels_with_what_lies_behind_its_links(folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "part.py").write_text("NUMBER = 3\n")
+    package = folder / "package_to_travel"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "linked").symlink_to(folder / "elsewhere")
+    __import__("package_to_travel")
+    found = sources.sources_of(["package_to_travel"])["package_to_travel"]
+    assert found == {
+        "package_to_travel/__init__.py": "",
+        "package_to_travel/linked/part.py": "NUMBER = 3\n",
+    }
+
+
 def test_what_is_installed_or_ours_stays(folder: Path) -> None:
     assert sources.sources_of(["bench", "numpy", "json", "sys", "never_imported"]) == {}
 

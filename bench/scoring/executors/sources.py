@@ -10,7 +10,8 @@ from pathlib import Path
 from bench.contract.recipe import Recipe
 from bench.contract.stage import Component
 from bench.core.errors import RerankerError
-from bench.core.plugins import OURS, import_from, take_from
+from bench.core.module_files import package_files
+from bench.core.plugins import OURS, take_from
 
 LARGEST = 16 << 20
 """Bytes of source text that are handed to an actor, at most."""
@@ -42,21 +43,18 @@ def sources_of(modules: Iterable[str]) -> Sources:
 
 
 def unpack(sources: Sources, folder: Path) -> None:
-    """Write files into a folder, where this process looks for modules from now on, and import the
-    modules that are named: others of these names, which lie on this machine, do not take their
-    place.
+    """Write files into a folder, where this process looks for modules from now on: others of the
+    names that were sent, which lie on this machine, do not take their place.
     """
-    places = {module: folder / module for module in sources}
-    for module, place in places.items():
-        for name, text in sources[module].items():
+    for module, texts in sources.items():
+        place = folder / module
+        for name, text in texts.items():
             path = place / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8", errors="surrogateescape")
         take_from(place, module)
+        # for what the module imports: before the folders of this machine
         sys.path.append(str(place))
-    for module, place in places.items():
-        if module not in sys.modules:
-            import_from([str(place)], module)
 
 
 def _files(module: str) -> Texts:
@@ -66,7 +64,7 @@ def _files(module: str) -> Texts:
     # not resolved: a link has the name that is imported
     path = Path(file).absolute()
     if path.name == "__init__.py":
-        return _texts(path.parents[1], sorted(path.parent.rglob("*.py")))
+        return _texts(path.parents[1], package_files(path.parent))
     return _texts(path.parent, sorted(path.parent.glob("*.py")))
 
 
